@@ -1,0 +1,45 @@
+"""May this caller do that? One decision for REST, SOAP, pages and the command line; deny by default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking: a client or a member of staff, with one role; no departments listed means all."""
+
+    name: str
+    role: str
+    channel: str
+    departments: frozenset[str] = frozenset()
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    roles: frozenset[str]
+    by_department: bool
+
+
+@cache
+def operations() -> Mapping[str, Operation]:
+    """The permission file, by operation."""
+    content = tomllib.loads(files("examlane_api").joinpath("permissions.toml").read_text(encoding="utf-8"))
+    return {
+        name: Operation(frozenset(row["roles"]), row.get("scope") == "department")
+        for name, row in content["operations"].items()
+    }
+
+
+def may(caller: Caller | None, operation: str, department: str = "") -> bool:
+    """Whether a caller may do an operation, on things of a department where the operation is bound to one."""
+    row = operations().get(operation)
+    if caller is None or row is None or caller.role not in row.roles:
+        return False
+    bound = row.by_department and caller.departments and department
+    return not bound or department in caller.departments

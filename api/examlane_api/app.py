@@ -1,0 +1,49 @@
+"""The application factory: one hospital behind REST, SOAP and pages; nothing else happens here."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+
+from flask import Flask, g, request
+
+from examlane.hospital import Hospital
+from examlane_api import pages, soap
+from examlane_api.rest import api, appointments, departments, orders
+
+MAX_BODY = 4 * 1024 * 1024
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def create_app(hospital: Hospital, secret_key: str, address: str = "") -> Flask:
+    """The web application of a hospital. `secret_key` signs sessions and has no default; `address` is shown in WSDLs."""
+    app = Flask("examlane_api")
+    app.config |= {
+        "SECRET_KEY": secret_key,
+        "MAX_CONTENT_LENGTH": MAX_BODY,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": address.startswith("https:"),
+    }
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["examlane"] = hospital
+
+    @app.before_request
+    def name_request() -> None:
+        sent = request.headers.get("X-Request-Id", "")
+        g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+    @app.get("/healthz")
+    def health() -> dict[str, str]:
+        hospital.database.value("SELECT 1")
+        return {"status": "recycle" if hospital.dispatcher.must_recycle else "ok"}
+
+    api.register(app, [orders.blp, appointments.blp, departments.blp])
+    soap.register(app, hospital, address)
+    pages.register(app, hospital)
+    return app
+
+
+def new_secret() -> str:
+    return os.urandom(32).hex()

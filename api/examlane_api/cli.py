@@ -1,0 +1,156 @@
+"""The command line. Every error is one sentence with its cure; long work says how far it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import click
+import peewee
+import waitress
+
+from examlane import worker
+from examlane.capacity import masterdata
+from examlane.errors import ExamlaneError
+from examlane.hospital import Hospital, open_hospital
+from examlane.insight import invariants
+from examlane.settings import from_environment
+from examlane_api import identity
+from examlane_api.app import create_app
+from examlane_api.peers import webhook_send
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """examlane (约检): examinations booked without a click. Settings: see docs/operations.md."""
+
+
+@cli.command()
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="CSV files to load.")
+def init(data: Path | None) -> None:
+    """Create the tables, and load master data from a folder of CSV files."""
+    hospital = _hospital()
+    hospital.database.migrate()
+    if data is not None:
+        masterdata.load(hospital.database, masterdata.read_folder(data))
+        click.echo(f"master data loaded, {worker.publish(hospital)} slots published")
+    click.echo("ready")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--secret", envvar="EXAMLANE_SECRET", required=True, help="Signs sessions; from EXAMLANE_SECRET.")
+@click.option("--address", default="", help="The address peers see, for example https://examlane.hospital.local")
+@click.option("--threads", default=8, show_default=True)
+def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
+    """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
+    app = create_app(_hospital(), secret, address or f"http://{host}:{port}")
+    try:
+        waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be used ({error.strerror}): choose another with --port") from error
+
+
+@cli.command("worker")
+def work() -> None:
+    """Finish what requests left, notice no-shows, publish slots, and tell the peers."""
+    stop = threading.Event()
+    try:
+        worker.run(_hospital(), webhook_send(), stop.wait)
+    except KeyboardInterrupt:
+        stop.set()
+
+
+@cli.command()
+@click.option("--port", default=8000, show_default=True)
+@click.option("--patients", default=500, show_default=True)
+@click.option("--seed", default=2026, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+@click.option("--check", is_flag=True, help="Exit after the morning, with 0 if everything went as expected.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def demo(port: int, patients: int, seed: int, folder: Path, check: bool, as_json: bool) -> None:
+    """Build a demonstration hospital, play a morning, say what happened, and serve the pages."""
+    from examlane_api.demo import DemoOptions, run
+
+    options = DemoOptions(folder=folder, patients=patients, seed=seed, port=port, check=check, as_json=as_json,
+                          serve=not check)  # fmt: skip
+    sys.exit(run(options))
+
+
+@cli.command("check-invariants")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--only", multiple=True, help="Check only this invariant; may be repeated.")
+def check_invariants(as_json: bool, only: tuple[str, ...]) -> None:
+    """Check what must always be true of the data. Exit 0: clean, 2: violated. Reads only."""
+    hospital = _hospital()
+    found = invariants.check(hospital.database, only, clock=hospital.clock)
+    if as_json:
+        click.echo(json.dumps(invariants.as_data(found), ensure_ascii=False, indent=2))
+    else:
+        for violation in found:
+            click.echo(f"{violation.id}  {violation.title}: {violation.count}  {list(violation.rows)[:3]}")
+        click.echo("clean" if not found else f"{len(found)} violated")
+    sys.exit(2 if found else 0)
+
+
+@cli.group()
+def plugins() -> None:
+    """Look at the plugins of this installation."""
+
+
+@plugins.command("list")
+def list_plugins() -> None:
+    """Every plugin with its version and hooks; broken ones with the reason."""
+    found = _hospital().plugins
+    for name, plugin in sorted(found.loaded.items()):
+        click.echo(f"{name:14} {plugin.version:8} {plugin.title}  [{', '.join(sorted(plugin.hooks))}]")
+    for name, reason in sorted(found.broken.items()):
+        click.echo(f"{name:14} broken   {reason}")
+
+
+@cli.group()
+def clients() -> None:
+    """Integration clients and their secrets."""
+
+
+@clients.command("add")
+@click.argument("code")
+@click.option("--name", default="")
+def add_client(code: str, name: str) -> None:
+    """Register a client; its secret is shown this once."""
+    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code)}")
+
+
+@cli.group()
+def users() -> None:
+    """Members of staff."""
+
+
+@users.command("add")
+@click.argument("login")
+@click.option("--name", default="")
+@click.option("--role", type=click.Choice(["administrator", "registrar"]), default="registrar", show_default=True)
+@click.option("--department", multiple=True, help="Limit to this department; may be repeated.")
+def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> None:
+    """Register a member of staff; the first password is shown this once."""
+    click.echo(identity.add_user(_hospital().database, login, name or login, role, department))
+
+
+def _hospital() -> Hospital:
+    return open_hospital(from_environment())
+
+
+def main() -> None:
+    try:
+        cli(standalone_mode=True)
+    except peewee.OperationalError as error:
+        sys.exit(f"examlane: the database cannot be used ({error}). Run `examlane init`, or check EXAMLANE_DATABASE.")
+    except ExamlaneError as error:
+        sys.exit(f"examlane: {error}")
+
+
+if __name__ == "__main__":
+    main()

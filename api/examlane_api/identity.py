@@ -1,0 +1,139 @@
+"""Who is calling: integration clients by key, staff by log-in. No secret is stored in clear, none has a default."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import datetime, timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+
+from examlane.hospital import Hospital
+from examlane.storage.database import Database
+from examlane.storage.fields import dump, epoch
+from examlane.storage.ledger import ApiClient, StaffSession, StaffUser
+from examlane_api.access import Caller
+
+IDLE = timedelta(minutes=30)
+ABSOLUTE = timedelta(hours=12)
+FAILURES = 5
+LOCKED = timedelta(minutes=15)
+# 19 MiB, two passes: the OWASP setting; the library's default costs half a second a log-in.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+USER = """SELECT id, login, name, password_hash, role, departments, disabled, failures, locked_until
+FROM staff_user WHERE login = ?"""
+SESSION = """SELECT s.id, s.created_at, s.seen_at, u.login, u.name, u.role, u.departments, u.disabled
+FROM staff_session s JOIN staff_user u ON u.id = s.user_id WHERE s.token_hash = ?"""
+
+
+def add_client(
+    database: Database, code: str, name: str, role: str = "integration", departments: tuple[str, ...] = ()
+) -> str:
+    """Register an integration client; returns its secret, which is shown this once."""
+    secret = secrets.token_urlsafe(32)
+    database.write(
+        lambda: database.insert(
+            ApiClient, code=code, name=name, role=role, secret_hash=_digest(secret), departments=dump(list(departments))
+        )
+    )
+    return secret
+
+
+def add_user(database: Database, login: str, name: str, role: str, departments: tuple[str, ...] = ()) -> str:
+    """Register a member of staff; returns a one-time password, which is shown this once."""
+    password = secrets.token_urlsafe(12)
+    hashed = HASHER.hash(password)
+    database.write(
+        lambda: database.insert(
+            StaffUser, login=login, name=name, role=role, password_hash=hashed, departments=dump(list(departments))
+        )
+    )
+    return password
+
+
+def client(database: Database, code: str, secret: str, channel: str) -> Caller | None:
+    """The client with this code and secret, or None."""
+    row = database.row("SELECT secret_hash, role, departments, disabled, name FROM api_client WHERE code = ?", code)
+    stored, role, departments, disabled, name = row or (_digest(""), "", "[]", 1, "")
+    matches = hmac.compare_digest(stored, _digest(secret))
+    if not matches or disabled:
+        return None
+    return Caller(code, role, channel, frozenset(json.loads(departments)), name)
+
+
+def bearer(database: Database, header: str) -> Caller | None:
+    """The client of an `Authorization: Bearer <client>.<secret>` header, or None."""
+    scheme, _, token = header.partition(" ")
+    code, _, secret = token.strip().partition(".")
+    return client(database, code, secret, "rest") if scheme.lower() == "bearer" and secret else None
+
+
+def log_in(hospital: Hospital, login: str, password: str) -> str | None:
+    """Start a session; returns its token, or None. Five failures lock the account for fifteen minutes."""
+    database, now = hospital.database, hospital.clock.now()
+    row = database.row(USER, login)
+    if row is None:
+        _verify(HASHER.hash("nobody"), password)  # the same work for an unknown name
+        return None
+    key, _, _, hashed, _, _, disabled, failures, locked_until = row
+    if disabled or (locked_until and locked_until > epoch(now)):
+        return None
+    if not _verify(hashed, password):
+        database.write(lambda: _note_failure(database, key, failures + 1, now))
+        return None
+    token = secrets.token_urlsafe(32)
+    database.write(lambda: _start(database, key, token, now))
+    return token
+
+
+def session(hospital: Hospital, token: str, *, touch: bool = True) -> Caller | None:
+    """The member of staff behind a session token, while the session is neither idle nor too old."""
+    row = hospital.database.row(SESSION, _digest(token))
+    now = hospital.clock.now()
+    if row is None:
+        return None
+    key, created, seen, login, name, role, departments, disabled = row
+    over = epoch(now) - seen > IDLE.total_seconds() or epoch(now) - created > ABSOLUTE.total_seconds()
+    if disabled or over:
+        return None
+    if touch and epoch(now) - seen > 60:
+        hospital.database.write(
+            lambda: hospital.database.rows(
+                "UPDATE staff_session SET seen_at = ? WHERE id = ? RETURNING id", epoch(now), key
+            )
+        )
+    return Caller(login, role, "page", frozenset(json.loads(departments)), name)
+
+
+def log_out(hospital: Hospital, token: str) -> None:
+    database = hospital.database
+    database.write(lambda: database.rows("DELETE FROM staff_session WHERE token_hash = ? RETURNING id", _digest(token)))
+
+
+def _start(database: Database, user: int, token: str, now: datetime) -> None:
+    database.rows("UPDATE staff_user SET failures = 0, locked_until = NULL WHERE id = ? RETURNING id", user)
+    database.insert(
+        StaffSession, token_hash=_digest(token), user=user, created_at=epoch(now), seen_at=epoch(now)
+    )
+
+
+def _note_failure(database: Database, user: int, failures: int, now: datetime) -> None:
+    locked = epoch(now + LOCKED) if failures >= FAILURES else None
+    count = 0 if locked else failures
+    database.rows(
+        "UPDATE staff_user SET failures = ?, locked_until = ? WHERE id = ? RETURNING id", count, locked, user
+    )
+
+
+def _verify(hashed: str, password: str) -> bool:
+    try:
+        return HASHER.verify(hashed, password)
+    except VerificationError:
+        return False
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,172 @@
+"""How every endpoint is called: authenticated, allowed, written once per Idempotency-Key, errors as problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import structlog
+from flask import Blueprint as FlaskBlueprint
+from flask import Flask, Response, abort, current_app, g, request
+from flask_smorest import Api, Blueprint
+from werkzeug.exceptions import HTTPException
+
+from examlane.appointments import reporting, status
+from examlane.domain import Text
+from examlane.errors import ExamlaneError
+from examlane.hospital import Hospital
+from examlane.records.audit import Actor
+from examlane.records.receipts import RequestKey, request_key
+from examlane_api import identity, problems, replays
+from examlane_api.access import Caller, may
+from examlane_api.answers import Answers
+from examlane_api.rest.fields import BadJson, StrictParser
+from examlane_api.rest.schemas import Problem
+
+PREFIX = "/api/v1"
+KEY = re.compile(r"[\x21-\x7e]{1,128}")
+ETAG = re.compile(r'"(\d{1,9})"', re.ASCII)
+KEY_MISSING = Text("写请求须带 Idempotency-Key", "a write needs an Idempotency-Key header")
+KEY_BAD = Text("Idempotency-Key 须为 1–128 个可见 ASCII 字符", "an Idempotency-Key is 1 to 128 visible ASCII characters")
+DOCUMENT = "api-docs.openapi_json"
+LOG = structlog.get_logger("examlane.api")
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class ExamlaneApi(Api):
+    """flask-smorest's documentation with our own problems."""
+
+    ERROR_SCHEMA = Problem
+
+    def _register_error_handlers(self) -> None:
+        """Errors are mapped once, in `register_errors`, and only under the API's prefix."""
+
+
+def blueprint(name: str, description: str) -> Blueprint:
+    """A blueprint with the strict parser."""
+    made = Blueprint(name, name, url_prefix=PREFIX, description=description)
+    made.ARGUMENTS_PARSER = StrictParser()
+    return made
+
+
+def operation(name: str) -> Callable[[View], View]:
+    """Name the operation of an endpoint in the permission file; an endpoint without one is denied to all."""
+
+    def mark(view: View) -> View:
+        view.operation = name  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def hospital() -> Hospital:
+    return cast(Hospital, current_app.extensions["examlane"])
+
+
+def answers() -> Answers:
+    return Answers(hospital().settings.zone)
+
+
+def actor() -> Actor:
+    caller: Caller = g.caller
+    return Actor(caller.name, caller.channel, g.request_id)
+
+
+def guard(app: Flask) -> None:
+    """Authenticate and decide before every request under the prefix."""
+
+    @app.before_request
+    def check() -> Response | None:
+        if not request.path.startswith(PREFIX) or request.endpoint is None:
+            return None
+        if not request.path.isprintable():
+            return problems.problem(404, "not_found")
+        g.caller = identity.bearer(hospital().database, request.headers.get("Authorization", ""))
+        name = getattr(app.view_functions[request.endpoint], "operation", "")
+        if request.endpoint == DOCUMENT:
+            return None
+        if g.caller is None:
+            return problems.problem(401, "unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        return None if may(g.caller, name) else problems.problem(403, "forbidden")
+
+
+def allow_department(name: str, department: str) -> None:
+    """Deny an operation on another department's things."""
+    if not may(g.caller, name, department):
+        abort(403)
+
+
+def allow_appointment(name: str, number: str) -> None:
+    allow_department(name, status.appointment(hospital(), number).department)
+
+
+def write(name: str, body: Any, act: Callable[[RequestKey], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Do a write once for the caller's Idempotency-Key; a repeated request gets the same answer."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        abort(problems.problem(400, "idempotency_key_missing", KEY_MISSING))
+    if not KEY.fullmatch(key):
+        abort(problems.problem(400, "idempotency_key_invalid", KEY_BAD))
+    body = {"path": request.path, "body": body}
+    again = partial(replays.answer, hospital(), answers(), actor())
+    answer, g.replayed = reporting.once(hospital(), request_key(g.caller.name, key, name, body), act, again)
+    g.version = answer.get("version")
+    return answer
+
+
+def expecting(body: dict[str, Any]) -> dict[str, Any]:
+    """A change's body with the version that If-Match names; what is no version of ours is never the present one."""
+    sent = request.headers.get("If-Match", "*")
+    tag = ETAG.fullmatch(sent)
+    return body if sent == "*" else {**body, "version": int(tag[1]) if tag else 0}
+
+
+def register_errors(app: Flask) -> None:
+    """Map errors once; only under the prefix, so that pages keep their own."""
+
+    @app.errorhandler(ExamlaneError)
+    def known(error: ExamlaneError) -> Response:
+        return problems.of_error(error)
+
+    @app.errorhandler(BadJson)
+    def bad_json(error: BadJson) -> Response:
+        return problems.problem(400, "bad_json", Text("请求体不是有效的 JSON", str(error)))
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response | HTTPException:
+        if error.response is not None:
+            return cast(Response, error.response)
+        return problems.of_http(error) if request.path.startswith(PREFIX) else error
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        LOG.exception("unexpected", path=request.path, request_id=g.get("request_id", ""))
+        return problems.problem(500, "internal")
+
+    @app.after_request
+    def mark(answer: Response) -> Response:
+        if g.get("replayed"):
+            answer.headers["Idempotency-Replayed"] = "true"
+        if g.get("version"):
+            answer.set_etag(str(g.version))
+        return answer
+
+
+def register(app: Flask, blueprints: list[Blueprint | FlaskBlueprint]) -> None:
+    """Mount the REST interface on an app."""
+    app.config |= {
+        "API_TITLE": "examlane",
+        "API_VERSION": "v1",
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": PREFIX,
+        "OPENAPI_JSON_PATH": "openapi.json",
+    }
+    api = ExamlaneApi(app)
+    api.spec.components.security_scheme("client", {"type": "http", "scheme": "bearer"})
+    api.spec.options["security"] = [{"client": []}]
+    for each in blueprints:
+        api.register_blueprint(each)
+    guard(app)
+    register_errors(app)

@@ -1,0 +1,212 @@
+"""Times and appointments: search, hold, book, move, cancel, arrive, be examined, not come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+from typing import Any
+
+from flask import g
+
+from examlane.appointments import changes, noshow, status
+from examlane.errors import NotFound
+from examlane.records.receipts import RequestKey
+from examlane_api.rest import schemas
+from examlane_api.rest.api import (
+    actor,
+    allow_appointment,
+    allow_department,
+    answers,
+    blueprint,
+    expecting,
+    hospital,
+    operation,
+    write,
+)
+
+blp = blueprint("appointments", "Times and appointments")
+
+
+@blp.route("/times", methods=["GET"])
+@blp.arguments(schemas.TimeQuery, location="query")
+@blp.response(200, schemas.TimesAnswer)
+@operation("time.search")
+def search_times(query: dict[str, Any]) -> Mapping[str, Any]:
+    """The earliest periods for order items (`items`) or for moving an appointment (`appointment`)."""
+    day = query.pop("since")
+    since = datetime.combine(day, time(), UTC) if day else None
+    return answers().times(changes.times(hospital(), since=since, **query))
+
+
+@blp.route("/holds", methods=["POST"])
+@blp.arguments(schemas.Booking)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.hold")
+def hold(body: dict[str, Any]) -> Mapping[str, Any]:
+    """Hold a time for some minutes."""
+    return _booked("appointment.hold", body, hold=True)
+
+
+@blp.route("/appointments", methods=["POST"])
+@blp.arguments(schemas.Booking)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.book")
+def book(body: dict[str, Any]) -> Mapping[str, Any]:
+    """Book order items at a chosen time."""
+    return _booked("appointment.book", body, hold=False)
+
+
+def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]:
+    for key in body["items"]:
+        row = hospital().database.row(
+            "SELECT d.code FROM order_item oi JOIN exam_item i ON i.id = oi.item_id "
+            "JOIN department d ON d.id = i.department_id WHERE oi.key = ?",
+            key,
+        )
+        if row is None:
+            raise NotFound("order item", key)
+        allow_department(name, row[0])
+
+    def act(key: RequestKey) -> Mapping[str, Any]:
+        made = changes.book(
+            hospital(), body["items"], body["group"], body["starts_at"], actor(), key, hold=hold
+        )
+        return answers().appointment(made)
+
+    return write(name, body, act)
+
+
+@blp.route("/holds/<string:number>/booking", methods=["POST"])
+@blp.arguments(schemas.Nothing)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.book")
+def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """Book what is held."""
+    allow_appointment("appointment.book", number)
+    return write(
+        "appointment.book", body, lambda key: answers().appointment(changes.confirm(hospital(), number, actor(), key))
+    )
+
+
+@blp.route("/appointments", methods=["GET"])
+@blp.arguments(schemas.AppointmentQuery, location="query")
+@blp.response(200, schemas.AppointmentsAnswer)
+@operation("appointment.read")
+def list_appointments(query: dict[str, Any]) -> Mapping[str, Any]:
+    """Appointments of a department and day, page by page."""
+    day = query["day"].isoformat() if query["day"] else ""
+    found = status.appointments(
+        hospital(), department=query["department"], day=day, after=query["cursor"], limit=query["limit"]
+    )
+    return {
+        "appointments": [answers().appointment(each) for each in found],
+        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
+    }
+
+
+@blp.route("/appointments/<string:number>", methods=["GET"])
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.read")
+def read_appointment(number: str) -> Mapping[str, Any]:
+    """One appointment."""
+    found = status.appointment(hospital(), number)
+    g.version = found.version
+    return answers().appointment(found)
+
+
+@blp.route("/appointments/<string:number>/reschedule", methods=["POST"])
+@blp.arguments(schemas.Reschedule)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.reschedule")
+def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """Move an appointment; it keeps its number. `version` or If-Match names the version that was read."""
+    allow_appointment("appointment.reschedule", number)
+    body = expecting(body)
+
+    def act(key: RequestKey) -> Mapping[str, Any]:
+        moved = changes.reschedule(hospital(), number, actor=actor(), key=key, **body)
+        return answers().appointment(moved)
+
+    return write("appointment.reschedule", body, act)
+
+
+@blp.route("/appointments/<string:number>/cancel", methods=["POST"])
+@blp.arguments(schemas.Cancellation)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.cancel")
+def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """Cancel an appointment, with a reason. `version` or If-Match names the version that was read."""
+    allow_appointment("appointment.cancel", number)
+    body = expecting(body)
+    return write(
+        "appointment.cancel",
+        body,
+        lambda key: answers().appointment(changes.cancel(hospital(), number, actor(), key, **body)),
+    )
+
+
+@blp.route("/appointments/<string:number>/check-in", methods=["POST"])
+@blp.arguments(schemas.Nothing)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.check_in")
+def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """The patient has arrived."""
+    allow_appointment("appointment.check_in", number)
+    return write(
+        "appointment.check_in",
+        body,
+        lambda key: answers().appointment(changes.check_in(hospital(), number, actor(), key)),
+    )
+
+
+@blp.route("/appointments/<string:number>/call", methods=["POST"])
+@blp.arguments(schemas.Call)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.call")
+def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """The queue called the patient, or called and did not find him (`absent`)."""
+    allow_appointment("appointment.call", number)
+    return write(
+        "appointment.call",
+        body,
+        lambda key: answers().appointment(changes.call(hospital(), number, actor(), key, absent=body["absent"])),
+    )
+
+
+@blp.route("/appointments/<string:number>/execution", methods=["POST"])
+@blp.arguments(schemas.Execution)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.execution")
+def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """The exam was started, finished or not done."""
+    allow_appointment("appointment.execution", number)
+
+    def act(key: RequestKey) -> Mapping[str, Any]:
+        done = changes.execution(hospital(), number, body["state"], actor(), key, reason=body["reason"])
+        return answers().appointment(done)
+
+    return write("appointment.execution", body, act)
+
+
+@blp.route("/appointments/<string:number>/no-show", methods=["POST"])
+@blp.arguments(schemas.Nothing)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.no_show")
+def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """The patient did not come; his department's rules decide what becomes of it."""
+    allow_appointment("appointment.no_show", number)
+    return write(
+        "appointment.no_show", body, lambda key: answers().appointment(noshow.mark(hospital(), number, actor(), key))
+    )
+
+
+@blp.route("/appointments/<string:number>/rebooking", methods=["POST"])
+@blp.arguments(schemas.Nothing)
+@blp.response(200, schemas.AppointmentAnswer)
+@operation("appointment.rebook")
+def rebook(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """A patient who missed his time takes the next free place today, where his department allows it."""
+    allow_appointment("appointment.rebook", number)
+    return write(
+        "appointment.rebook", body, lambda key: answers().appointment(noshow.rebook(hospital(), number, actor(), key))
+    )

@@ -1,0 +1,81 @@
+"""Departments: their modes and the stages of their plugins, read and switched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from examlane.errors import NotFound
+from examlane.extension import rollout
+from examlane.extension.rollout import DepartmentRow
+from examlane.storage.fields import epoch, maybe_instant
+from examlane_api.answers import words
+from examlane_api.rest import schemas
+from examlane_api.rest.api import actor, answers, blueprint, hospital, operation
+
+blp = blueprint("departments", "Departments, modes and plugin stages")
+
+
+@blp.route("/departments", methods=["GET"])
+@blp.response(200, schemas.DepartmentsAnswer)
+@operation("department.read")
+def list_departments() -> Mapping[str, Any]:
+    """Every department with its mode and plugin stages."""
+    return {"departments": [_data(row) for row in rollout.overview(hospital().database)]}
+
+
+@blp.route("/departments/<string:code>", methods=["GET"])
+@blp.response(200, schemas.DepartmentAnswer)
+@operation("department.read")
+def read_department(code: str) -> Mapping[str, Any]:
+    """One department."""
+    return _one(code)
+
+
+@blp.route("/departments/<string:code>/mode", methods=["PUT"])
+@blp.arguments(schemas.Mode)
+@blp.response(200, schemas.DepartmentAnswer)
+@operation("department.switch")
+def set_mode(body: dict[str, Any], code: str) -> Mapping[str, Any]:
+    """Switch a department's mode; a PUT is repeatable by itself. Existing appointments do not change."""
+    now = epoch(hospital().clock.now())
+    rollout.set_mode(hospital().database, code, body["mode"], actor(), now, body["version"])
+    return _one(code)
+
+
+@blp.route("/departments/<string:code>/plugins/<string:plugin>", methods=["PUT"])
+@blp.arguments(schemas.PluginStage)
+@blp.response(200, schemas.DepartmentAnswer)
+@operation("department.switch")
+def set_stage(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]:
+    """Switch a plugin's stage in a department, effective in all processes at their next plan."""
+    here = hospital()
+    if plugin not in here.plugins.loaded and plugin not in here.plugins.broken:
+        raise NotFound("plugin", plugin)
+    rollout.set_stage(
+        here.database, code, plugin, body["stage"], actor(), epoch(here.clock.now()),
+        pilot_percent=body["pilot_percent"], version=body["version"],
+    )  # fmt: skip
+    return _one(code)
+
+
+def _one(code: str) -> Mapping[str, Any]:
+    row = next((row for row in rollout.overview(hospital().database) if row.code == code), None)
+    if row is None:
+        raise NotFound("department", code)
+    return _data(row)
+
+
+def _data(row: DepartmentRow) -> dict[str, Any]:
+    return {
+        "code": row.code, "name": words(row.name), "campus": row.campus, "mode": row.mode, "version": row.version,
+        "changed_by": row.changed_by, "changed_at": answers().time(maybe_instant(row.changed_at)),
+        "plugins": [
+            {
+                "plugin": stage.plugin, "stage": stage.stage, "pilot_percent": stage.pilot_percent,
+                "required": stage.required, "version": stage.version, "changed_by": stage.changed_by,
+                "changed_at": answers().time(maybe_instant(stage.changed_at)),
+            }
+            for stage in row.stages.values()
+        ],
+    }  # fmt: skip

@@ -1,0 +1,300 @@
+"""The one road to an appointment: snapshot → rules → times → one transaction. Used by every channel and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from examlane.appointments import desk, visits
+from examlane.domain import Finding, GateClosed, GateOpen, Preparation, Severity
+from examlane.errors import StalePlan
+from examlane.extension import shadow
+from examlane.hospital import Hospital
+from examlane.orders import patients, snapshot
+from examlane.orders.snapshot import OpenItem
+from examlane.planning.allocation import EXTRA
+from examlane.planning.constraints import audiences
+from examlane.planning.judging import NamedGate, Verdict
+from examlane.planning.planner import Plan, PlannedVisit, Planner
+from examlane.records import events, jobs
+from examlane.records.audit import SYSTEM, Actor
+from examlane.storage.fields import dump, epoch, maybe_epoch
+from examlane.storage.ledger import AppointmentInterval, Itinerary
+
+ATTEMPTS = 4
+RETRY_SECONDS = 5
+GIVE_UP_AFTER = 5
+UPDATE_ITEM = """UPDATE order_item SET state = ?, findings = ?, fills = ?, earliest_at = ?, reason = ?
+WHERE id = ? AND state NOT IN ('cancelled', 'fulfilled') RETURNING id"""
+UPSERT_GATE = """INSERT INTO gate (order_item_id, kind, state, code, reason, next_action, owner, payable, valid_until,
+plugin, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (order_item_id, kind) DO UPDATE SET state = excluded.state, code = excluded.code, reason = excluded.reason,
+next_action = excluded.next_action, owner = excluded.owner, payable = excluded.payable,
+valid_until = excluded.valid_until, plugin = excluded.plugin, evaluated_at = excluded.evaluated_at RETURNING id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a settling did: whether it finished, and which appointments it made or moved."""
+
+    finished: bool
+    appointments: tuple[int, ...] = ()
+
+
+def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlement:
+    """Bring a patient's open items as far as the rules allow: judged, booked where possible, else explained.
+
+    A lost race is planned again on fresh data a few times; then the worker, at last the desk finishes it.
+    """
+    for _ in range(ATTEMPTS):
+        state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
+        plan = Planner(hospital, state, hospital.clock.now()).plan()
+        try:
+            booked = hospital.database.write(partial(_commit, hospital, plan, actor))
+        except StalePlan:
+            continue
+        return Settlement(True, booked)
+    _leave_to_worker(hospital, patient)
+    return Settlement(False)
+
+
+def settle_due(hospital: Hospital, limit: int = 50) -> int:
+    """The worker's part: settle every patient whose plan is due; returns how many finished."""
+    due = jobs.due_patients(hospital.database, epoch(hospital.clock.now()), limit)
+    return sum(settle(hospital, patient).finished for patient in due)
+
+
+def _leave_to_worker(hospital: Hospital, patient: int) -> None:
+    now = hospital.clock.now()
+
+    def postpone() -> None:
+        tried = jobs.postpone(hospital.database, patient, epoch(now) + RETRY_SECONDS)
+        if tried == GIVE_UP_AFTER:
+            desk.open_task(
+                hospital.database, "conflict_repeated", "", patient, None, now, hospital.settings.desk_deadline
+            )
+
+    hospital.database.write(postpone)
+
+
+def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
+    """Write a plan, or raise `StalePlan` when what the hooks saw is no longer so. Database statements only."""
+    database, state = hospital.database, plan.snapshot
+    patients.bump(database, state.patient.id, state.version)
+    if (database.value("SELECT value FROM setting WHERE name = 'rollout'") or 0) != state.rollout_version:
+        raise StalePlan("the rollout changed meanwhile")
+    for verdict in plan.verdicts:
+        _store_verdict(hospital, plan, verdict, actor)
+    _follow_gates(hospital, plan, actor)
+    booked = tuple(_book(hospital, plan, visit, actor) for visit in plan.visits)
+    placed = [(appointment, visit.items) for appointment, visit in zip(booked, plan.visits, strict=True)]
+    store_intervals(hospital, plan, placed)
+    shadow.remember(database, plan.watched, epoch(hospital.clock.now()))
+    jobs.done(database, state.patient.id, state.generation)
+    return booked
+
+
+def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Actor) -> None:
+    database, item, now = hospital.database, verdict.item, hospital.clock.now()
+    placed = any(item in visit.items for visit in plan.visits)
+    reason = "booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason)
+    task = "" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk)
+    database.rows(
+        UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
+        maybe_epoch(verdict.earliest), reason, item.id,
+    )  # fmt: skip
+    kinds = [gate.answer.kind for gate in verdict.gates]
+    marks = ", ".join("?" for _ in kinds)
+    stale = f" AND kind NOT IN ({marks})" if kinds else ""
+    database.rows(f"DELETE FROM gate WHERE order_item_id = ?{stale} RETURNING id", item.id, *kinds)
+    for gate in verdict.gates:
+        _store_gate(hospital, item.id, gate)
+    if task or item.reason:
+        desk.close_tasks(database, item.id, task, actor.name, now)
+    if task:
+        desk.open_task(
+            database, task, item.department, plan.snapshot.patient.id, item.id, now, hospital.settings.desk_deadline
+        )
+    if reason != item.reason:
+        payload = {"order_item": item.key, "state": verdict.state, "reason": reason, "payable": verdict.payable}
+        events.emit(database, "order_item", item.key, "order_item.changed", payload, epoch(now))
+
+
+def _store_gate(hospital: Hospital, item: int, gate: NamedGate) -> None:
+    answer, now = gate.answer, epoch(hospital.clock.now())
+    if isinstance(answer, GateOpen):
+        values: tuple[Any, ...] = ("open", "", "{}", "{}", "", 1, maybe_epoch(answer.until))
+    else:
+        values = (
+            "closed", answer.code, _words(answer.reason), _words(answer.next_action), answer.owner,
+            int(answer.payable), None,
+        )  # fmt: skip
+    hospital.database.rows(UPSERT_GATE, item, answer.kind, *values, gate.plugin, now)
+
+
+def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
+    """A booked visit whose gate no longer covers its start becomes tentative, and booked again when it does."""
+    verdicts = {verdict.item.key: verdict for verdict in plan.verdicts}
+    planned = {old.id for visit in plan.visits for old in visit.replaces}
+    for visit in plan.snapshot.visits:
+        own = [verdicts[key] for key in visit.items if key in verdicts]
+        if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
+            continue
+        covered = all(verdict.covers(visit.starts_at) for verdict in own)
+        after = "booked" if covered else "tentative"
+        if after != visit.state:
+            reason = "gate open again" if covered else "gate closed again"
+            visits.change_state(
+                hospital.database, visit.id, visit.version, visit.state, after, actor, hospital.clock.now(), reason=reason
+            )
+
+
+def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> int:
+    """Book one planned visit, or move the one it takes the place of."""
+    database, catalogue, now = hospital.database, plan.snapshot.catalogue, hospital.clock.now()
+    order = visit.items[0].order
+    seats = audiences(order.encounter.encounter_class, hospital.settings, now)
+    preparation = dump(preparation_as_data(visit.preparation))
+    evidence = dump(_evidence(plan, visit))
+    if visit.replaces:
+        return _replan(hospital, plan, visit, actor, preparation, evidence)
+    extra = visit.explanation["code"] == EXTRA
+    place = visits.bind(database, catalogue, visit.option, visit.starts_at, None if extra else seats)
+    if extra:
+        visits.add_seats(database, place, actor, now, "emergency")
+    booking = visits.Booking(
+        patient=plan.snapshot.patient.id,
+        encounter=visit.items[0].encounter_id,
+        department=visit.visit.department,
+        items=tuple(item.id for item in visit.items),
+        fallback=visit.fallback,
+        itinerary=_itinerary(hospital, plan, visit),
+        preparation=preparation,
+        explanation=dump(visit.explanation),
+        evidence=evidence,
+        reason=visit.explanation["code"],
+    )
+    return visits.create(database, catalogue, place, booking, actor, now)[0]
+
+
+def _replan(
+    hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor, preparation: str, evidence: str
+) -> int:
+    database, catalogue, now = hospital.database, plan.snapshot.catalogue, hospital.clock.now()
+    kept, *others = visit.replaces
+    for other in others:
+        visits.change_state(
+            database, other.id, other.version, other.state, "replaced", actor, now, reason=f"merged into {kept.number}"
+        )
+    unchanged = visit.starts_at == kept.starts_at and set(visit.visit.items) == set(kept.items)
+    if unchanged:
+        return kept.id
+    visits.release_claims(database, kept.id, now)
+    seats = audiences(visit.items[0].order.encounter.encounter_class, hospital.settings, now)
+    place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats)
+    added = [item.id for item in visit.items if item.key not in kept.items]
+    visits.move(
+        database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason="planned_together",
+        evidence=evidence, add_items=added, preparation=preparation, explanation=dump(visit.explanation),
+    )  # fmt: skip
+    return kept.id
+
+
+def _itinerary(hospital: Hospital, plan: Plan, visit: PlannedVisit) -> int | None:
+    """One itinerary row for visits that were planned together, shared through the proposal's code."""
+    if visit.explanation["code"] in ("earliest", "same_campus", "other_campus", EXTRA) or len(plan.visits) < 2:
+        return None
+    now = epoch(hospital.clock.now())
+    existing = hospital.database.value(
+        "SELECT id FROM itinerary WHERE patient_id = ? AND created_at = ? AND code = ?",
+        plan.snapshot.patient.id, now, visit.explanation["code"],
+    )  # fmt: skip
+    return existing or hospital.database.insert(
+        Itinerary, patient=plan.snapshot.patient.id, code=visit.explanation["code"],
+        reason=dump(visit.explanation["why"]), proven=int(visit.explanation["proven"]), created_at=now,
+    )  # fmt: skip
+
+
+def store_intervals(hospital: Hospital, plan: Plan, placed: Sequence[tuple[int, Sequence[OpenItem]]]) -> None:
+    """Keep every distance that was owed, so that it stays checkable after the rules change."""
+    if not plan.rules or not placed:
+        return
+    exams = [(appointment, item.view.item) for appointment, items in placed for item in items]
+    booked = {appointment for appointment, _ in placed}
+    catalogue = plan.snapshot.catalogue
+    others = [
+        (visit.id, catalogue.item(code))
+        for visit in plan.snapshot.visits
+        if visit.id not in booked
+        for code in visit.codes
+    ]
+    pairs = {
+        (first, second, rule.rule, rule.version): rule
+        for rule in plan.rules
+        if rule.severity is not Severity.HINT
+        for first, one in exams + others
+        if rule.first.matches(one)
+        for second, two in exams + others
+        if first != second and (first in booked or second in booked) and rule.second.matches(two)
+    }
+    for (first, second, name, version), rule in pairs.items():
+        hospital.database.insert(
+            AppointmentInterval, first=first, second=second, rule=name, rule_version=version,
+            relation=rule.relation.value, after_seconds=int(rule.after / timedelta(seconds=1)),
+            before_seconds=int(rule.before / timedelta(seconds=1)),
+        )  # fmt: skip
+
+
+def _evidence(plan: Plan, visit: PlannedVisit) -> dict[str, Any]:
+    """On what a visit was decided: plugins with versions, gates, findings' rules; kept with the version."""
+    keys = {item.key for item in visit.items}
+    verdicts = [verdict for verdict in plan.verdicts if verdict.item.key in keys]
+    return {
+        "plugins": sorted({f"{answer.plugin} {answer.version}" for answer in plan.trace if not answer.failure}),
+        "failed": sorted({f"{answer.plugin} {answer.hook}" for answer in plan.trace if answer.failure}),
+        "gates": [
+            {"kind": gate.answer.kind, "until": _iso(gate.answer.until)}
+            for verdict in verdicts
+            for gate in verdict.gates
+            if not isinstance(gate.answer, GateClosed)
+        ],
+        "rules": sorted({f"{f.rule} {f.rule_version}" for v in verdicts for f in v.findings if f.rule}),
+        "rollout": plan.snapshot.rollout_version,
+        "fallback": visit.fallback,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind.value, "code": finding.code, "text": {"zh": finding.text.zh, "en": finding.text.en},
+        "rule": finding.rule, "rule_version": finding.rule_version, "source": finding.source,
+        "field": finding.field, "value": finding.value, "until": _iso(finding.until),
+    }  # fmt: skip
+
+
+def _preparation(step: Preparation) -> dict[str, Any]:
+    return {
+        "code": step.code, "text": {"zh": step.text.zh, "en": step.text.en}, "fasting_hours": step.fasting_hours,
+        "lead_minutes": int(step.lead / timedelta(minutes=1)),
+    }  # fmt: skip
+
+
+def preparation_as_data(steps: Iterable[Preparation]) -> list[dict[str, Any]]:
+    """What the patient must do, as the tables and the interfaces carry it."""
+    return [_preparation(step) for step in steps]
+
+
+def findings_as_data(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings as the tables and the interfaces carry them."""
+    return [_finding(finding) for finding in findings]
+
+
+def _words(text: Any) -> str:
+    return dump({"zh": text.zh, "en": text.en})
+
+
+def _iso(value: Any) -> str | None:
+    return value.isoformat() if value is not None else None

@@ -1,0 +1,341 @@
+"""What people and peers ask for by name: times to choose from, hold, book, reschedule, cancel, arrive, be examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from examlane.appointments import booking, desk, states, status, visits
+from examlane.appointments.status import AppointmentStatus
+from examlane.capacity.availability import SlotCalendar
+from examlane.domain import Text, Visit, VisitOption
+from examlane.errors import Conflict, NotFound, Refused, StalePlan
+from examlane.hospital import Hospital
+from examlane.orders import patients, snapshot
+from examlane.orders.snapshot import OpenItem
+from examlane.planning.constraints import audiences
+from examlane.planning.judging import LEFT_TO_PEOPLE
+from examlane.planning.planner import Plan, Planner
+from examlane.reasons import text
+from examlane.records import receipts
+from examlane.records.audit import Actor
+from examlane.records.receipts import RequestKey
+from examlane.storage.fields import dump, epoch
+
+ATTEMPTS = 4
+NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")
+TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
+NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
+STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
+BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
+BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
+EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A start a visit may be given: the period shown, the place, and the start behind it."""
+
+    starts_at: datetime
+    period_starts_at: datetime
+    period_ends_at: datetime
+    group: str
+    place: Text
+    campus: str
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A visit that is to be given a time by hand, with everything needed to check and write it."""
+
+    planner: Planner
+    plan: Plan
+    visit: Visit
+    items: tuple[OpenItem, ...]
+    appointment: AppointmentStatus | None
+
+
+def times(
+    hospital: Hospital, *, items: Sequence[str] = (), appointment: str = "", days: int = 7, limit: int = 20,
+    since: datetime | None = None,
+) -> list[Time]:  # fmt: skip
+    """The earliest starts for order items, or for moving an appointment: one a period and place."""
+    choice = _choose(hospital, items, appointment)
+    calendar = choice.planner.calendar
+    availability = _availability(choice)
+    found: dict[tuple[datetime, str], Time] = {}
+    first = calendar.day_of(since or hospital.clock.now())
+    for day in [day for day in choice.planner.days if day >= first][:days]:
+        for option in choice.visit.options:
+            bits = availability.starts(choice.visit, option, day)
+            while bits:
+                start = availability.instant(day, (bits & -bits).bit_length() - 1)
+                bits &= bits - 1
+                begins, ends = calendar.period(start)
+                place = choice.planner.snapshot.catalogue.group_names[option.group]
+                found.setdefault((begins, option.group), Time(start, begins, ends, option.group, place, option.campus))
+    return sorted(found.values(), key=lambda time: time.starts_at)[:limit]
+
+
+def book(
+    hospital: Hospital, items: Sequence[str], group: str, starts_at: datetime, actor: Actor,
+    key: RequestKey | None = None, *, hold: bool = False,
+) -> AppointmentStatus:  # fmt: skip
+    """Book order items at a chosen time, or hold it for some minutes. Raises `Refused` with the reason."""
+
+    def attempt() -> int:
+        choice = _choose(hospital, items, "")
+        option = _checked(choice, group, starts_at)
+        return hospital.database.write(partial(_create, hospital, choice, option, starts_at, actor, key, hold))
+
+    return _by_id(hospital, _tried(attempt))
+
+
+def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """Book what is held. Raises `Conflict` when the hold has expired."""
+    return _change(hospital, number, "booked", actor, key, reason="confirmed")
+
+
+def reschedule(
+    hospital: Hospital, number: str, group: str, starts_at: datetime, actor: Actor, key: RequestKey | None = None, *,
+    version: int | None = None, reason: str = "", by_patient: bool = True,
+) -> AppointmentStatus:  # fmt: skip
+    """Move an appointment: the same number, the next version, seats swapped in one transaction."""
+
+    def attempt() -> int:
+        choice = _choose(hospital, (), number)
+        current = choice.appointment
+        assert current is not None
+        _fresh(current, version)
+        if current.state not in states.MOVABLE:
+            states.check(current.state, "suspended")
+            raise Conflict("state_conflict", BEFORE_START)
+        option = _checked(choice, group, starts_at)
+        write = partial(_move, hospital, choice, option, starts_at, actor, key, reason or "rescheduled", by_patient)
+        return hospital.database.write(write)
+
+    return _by_id(hospital, _tried(attempt))
+
+
+def cancel(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str,
+    version: int | None = None,
+) -> AppointmentStatus:  # fmt: skip
+    """Cancel an appointment; its seats are free at once, its order items are booked again only when asked for."""
+    left = "cancelled"
+    return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
+
+
+def check_in(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    return _change(hospital, number, "checked_in", actor, key, reason="arrived")
+
+
+def call(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, absent: bool = False
+) -> AppointmentStatus:
+    """The queue called the patient, or called and did not find him."""
+    return _change(hospital, number, "called_absent" if absent else "called", actor, key)
+
+
+def execution(
+    hospital: Hospital, number: str, state: str, actor: Actor, key: RequestKey | None = None, *, reason: str = ""
+) -> AppointmentStatus:
+    """An exam was started, finished or not done, as its system reports; it wins over a no-show."""
+    left = "" if state != "not_done" else "not_done"
+    done = state == "finished"
+    return _change(hospital, number, EXECUTION[state], actor, key, reason=reason, items_left=left, done=done)
+
+
+def _change(
+    hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, *, reason: str = "",
+    version: int | None = None, items_left: str = "", done: bool = False,
+) -> AppointmentStatus:  # fmt: skip
+    def attempt() -> int:
+        current = status.appointment(hospital, number)
+        _fresh(current, version)
+        states.check(current.state, after)
+        expired = current.hold_expires_at is not None and current.hold_expires_at <= hospital.clock.now()
+        if current.state == "held" and after == "booked" and expired:
+            raise Conflict("hold_expired", Text("保留已过期，请重新选择", "the hold has expired: choose again"))
+        hospital.database.write(
+            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done)
+        )
+        return current.id
+
+    return _by_id(hospital, _tried(attempt))
+
+
+def _write_change(
+    hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
+    items_left: str, done: bool,
+) -> None:  # fmt: skip
+    database, now = hospital.database, hospital.clock.now()
+    receipts.keep(database, key, "appointment", current.number, epoch(now))
+    patients.touch(database, current.patient)
+    visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
+    if not (done or items_left):
+        return
+    state = "fulfilled" if done else "accepted"
+    for key_of_item in current.items:
+        rows = database.rows(
+            "UPDATE order_item SET state = ?, reason = ? WHERE key = ? RETURNING id", state, items_left, key_of_item
+        )
+        desk.close_tasks(database, rows[0][0], "", actor.name, now)
+
+
+def _tried(attempt: Callable[[], int]) -> int:
+    for _ in range(ATTEMPTS):
+        try:
+            return attempt()
+        except StalePlan:
+            continue
+    raise Conflict("time_taken", TIME_TAKEN, "/starts_at")
+
+
+def _choose(hospital: Hospital, keys: Sequence[str], number: str) -> _Choice:
+    current = status.appointment(hospital, number) if number else None
+    keys = current.items if current else keys
+    patient = current.patient if current else _patient_of(hospital, keys)
+    state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
+    planner = Planner(hospital, state, hospital.clock.now())
+    own = tuple(item for item in state.items if item.key in keys)
+    plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
+    _must_be_bookable(plan, own, moving=current is not None)
+    visit = _visit(planner, plan, own)
+    return _Choice(planner, plan, visit, own, current)
+
+
+def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
+    for index, key in enumerate(keys):
+        if not hospital.database.row("SELECT 1 FROM order_item WHERE key = ?", key):
+            raise NotFound("order item", keys[index])
+    if not keys:
+        raise Refused("no_items", Text("未指定检查项目", "no order item named"), "/items")
+    return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
+
+
+def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) -> None:
+    if not items:
+        raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
+    for index, verdict in enumerate(plan.verdicts):
+        ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")
+        if not ready:
+            raise Refused(verdict.reason, text(verdict.reason), f"/items/{index}")
+        if verdict.item.appointment is not None and not moving:
+            raise Conflict("already_booked", Text("该项目已预约", "this item is booked already"), f"/items/{index}")
+
+
+def _visit(planner: Planner, plan: Plan, items: Sequence[OpenItem]) -> Visit:
+    made = planner.requirements(items[0].department, items)
+    if made is None or len(made) != 1 or not made[0].options:
+        raise Refused("not_one_visit", Text("这些项目不能一次完成", "these items cannot be done in one visit"), "/items")
+    return planner.limited(made[0], planner.preparation(items), plan.verdicts)
+
+
+def _availability(choice: _Choice) -> SlotCalendar:
+    planner, plan, current = choice.planner, choice.plan, choice.appointment
+    rules, _failed = planner.interval_rules(
+        {item.department for item in choice.items} | {exam.item.department for exam in planner.snapshot.exams}
+    )
+    plan.rules = rules
+    own = [visit for visit in planner.snapshot.visits if current and visit.id == current.id]
+    constraints = planner.constraints(plan, rules, {item.key: item for item in choice.items}, {v.id for v in own})
+    encounter = choice.items[0].order.encounter.encounter_class
+    return planner.allocator.availability(encounter, constraints, planner.allocator.seats_of(own))
+
+
+def _checked(choice: _Choice, group: str, starts_at: datetime) -> VisitOption:
+    """The option a chosen time belongs to; raises `Refused` when it does not meet the requirements."""
+    option = next((option for option in choice.visit.options if option.group == group), None)
+    if option is None:
+        raise Refused("unknown_group", NOT_POSSIBLE, "/group")
+    calendar = choice.planner.calendar
+    day = calendar.day_of(starts_at)
+    availability = _availability(choice)
+    tick = calendar.tick(day, starts_at)
+    on_grid = availability.instant(day, tick) == starts_at
+    if not on_grid or day not in choice.planner.days or not availability.starts(choice.visit, option, day) >> tick & 1:
+        raise Refused("time_not_possible", NOT_POSSIBLE, "/starts_at")
+    return option
+
+
+def _create(
+    hospital: Hospital, choice: _Choice, option: VisitOption, starts_at: datetime, actor: Actor,
+    key: RequestKey | None, hold: bool,
+) -> int:  # fmt: skip
+    database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
+    patients.bump(database, state.patient.id, state.version)
+    seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
+    place = visits.bind(database, state.catalogue, option, starts_at, seats)
+    data = visits.Booking(
+        patient=state.patient.id,
+        encounter=choice.items[0].encounter_id,
+        department=choice.visit.department,
+        items=tuple(item.id for item in choice.items),
+        state="held" if hold else "booked",
+        automatic=False,
+        hold_expires_at=epoch(now + hospital.settings.hold) if hold else None,
+        preparation=dump(booking.preparation_as_data(choice.planner.preparation(choice.items))),
+        explanation=dump({"code": "chosen", "why": {"zh": "按选择的时间", "en": "at the chosen time"}}),
+        evidence=dump({"rollout": state.rollout_version, "chosen_by": actor.name}),
+        reason="chosen",
+    )
+    appointment, number = visits.create(database, state.catalogue, place, data, actor, now)
+    receipts.keep(database, key, "appointment", number, epoch(now))
+    for verdict in choice.plan.verdicts:
+        desk.close_tasks(database, verdict.item.id, "", actor.name, now)
+        database.rows("UPDATE order_item SET reason = 'booked' WHERE id = ? RETURNING id", verdict.item.id)
+    booking.store_intervals(hospital, choice.plan, [(appointment, choice.items)])
+    return appointment
+
+
+def _move(
+    hospital: Hospital, choice: _Choice, option: VisitOption, starts_at: datetime, actor: Actor,
+    key: RequestKey | None, reason: str, by_patient: bool,
+) -> int:  # fmt: skip
+    database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
+    current = choice.appointment
+    assert current is not None
+    receipts.keep(database, key, "appointment", current.number, epoch(now))
+    patients.bump(database, state.patient.id, state.version)
+    visits.release_claims(database, current.id, now)
+    seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
+    place = visits.bind(database, state.catalogue, option, starts_at, seats)
+    visits.move(
+        database, state.catalogue, current.id, current.version, place, current.state, actor, now, reason=reason,
+        by_patient=by_patient, evidence=dump({"rollout": state.rollout_version}),
+    )  # fmt: skip
+    booking.store_intervals(hospital, choice.plan, [(current.id, choice.items)])
+    return current.id
+
+
+def _fresh(current: AppointmentStatus, version: int | None) -> None:
+    if version is not None and version != current.version:
+        raise Conflict("version_conflict", STALE, "/version")
+
+
+def _by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:
+    number = hospital.database.value("SELECT number FROM appointment WHERE id = ?", appointment)
+    return status.appointment(hospital, number)
+
+
+def expire_tentative(hospital: Hospital, actor: Actor) -> int:
+    """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
+    cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
+    rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
+    for (number,) in rows:
+        _change(hospital, number, "expired", actor, None, reason="gate stayed closed")
+    return len(rows)
+
+
+def expire_holds(hospital: Hospital, actor: Actor) -> int:
+    """Give back what was held too long; returns how many holds ended."""
+    now = hospital.clock.now()
+    rows = hospital.database.rows(
+        "SELECT number FROM appointment WHERE state = 'held' AND hold_expires_at <= ?", epoch(now)
+    )
+    for (number,) in rows:
+        _change(hospital, number, "expired", actor, None, reason="hold ended")
+    return len(rows)

@@ -1,0 +1,192 @@
+"""What the hospital's systems report: stored first, then settled in the same request, then answered from what is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from examlane.appointments import booking, status
+from examlane.appointments.status import ItemStatus
+from examlane.capacity.catalogue import Catalogue, versions
+from examlane.domain import (
+    EncounterView,
+    EvidenceView,
+    Finding,
+    GateOpen,
+    OrderItemView,
+    OrderView,
+    PatientView,
+)
+from examlane.errors import Conflict, NotFound
+from examlane.extension.dispatch import Budget
+from examlane.hospital import Hospital
+from examlane.orders import evidence, intake, patients, release, snapshot
+from examlane.orders.evidence import EvidenceData
+from examlane.orders.intake import OrderData
+from examlane.orders.release import PaymentData
+from examlane.planning.judging import Judge, NamedGate, state_of
+from examlane.records import receipts
+from examlane.records.audit import Actor
+from examlane.records.receipts import Replay, RequestKey
+from examlane.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The dry run's word on one item: what would become of it, before anything is stored."""
+
+    key: str
+    item: str
+    state: str
+    payable: bool
+    findings: tuple[Finding, ...]
+    gates: tuple[NamedGate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAnswer:
+    """What a payment led to: booked, pending (planned shortly), or desk; with the items of its order."""
+
+    state: str
+    items: tuple[ItemStatus, ...]
+
+
+def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: RequestKey | None = None) -> list[ItemStatus]:
+    """Store an order, ask the rules, book what may be booked at once. Raises `InvalidInput`, `Conflict`."""
+    catalogue = hospital.catalogues.current()
+    intake.check(catalogue, order, hospital.clock.now())
+    patient = intake.record(
+        hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key
+    )
+    booking.settle(hospital, patient, actor)
+    return status.of_order(hospital, order.number)
+
+
+def verify_order(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> list[ItemStatus]:
+    """The ward has verified an inpatient's order."""
+    patient = release.verify(hospital.database, number, actor, hospital.clock.now(), key)
+    booking.settle(hospital, patient, actor)
+    return status.of_order(hospital, number)
+
+
+def report_evidence(
+    hospital: Hospital, data: EvidenceData, actor: Actor, key: RequestKey | None = None
+) -> list[ItemStatus]:
+    """Store a fact about a patient and re-judge all open items and booked visits it may concern."""
+    patient = evidence.record(hospital.database, data, actor, hospital.clock.now(), key)
+    booking.settle(hospital, patient, actor)
+    return status.of_patient(hospital, patient)
+
+
+def report_payment(
+    hospital: Hospital, payment: PaymentData, actor: Actor, key: RequestKey | None = None
+) -> PaymentAnswer:
+    """Store a payment, never refused; book at once unless others of the encounter are on their way."""
+    recorded = release.pay(hospital.database, hospital.settings, payment, actor, hospital.clock.now(), key)
+    if recorded.patient is None:
+        return PaymentAnswer("stored", ())
+    if not recorded.awaits_others:
+        booking.settle(hospital, recorded.patient, actor)
+    return payment_answer(hospital, payment.order)
+
+
+def payment_answer(hospital: Hospital, order: str) -> PaymentAnswer:
+    """How a payment stands now."""
+    try:
+        items = tuple(status.of_order(hospital, order))
+    except NotFound:
+        return PaymentAnswer("stored", ())
+    if all(item.appointment is not None for item in items):
+        return PaymentAnswer("booked", items)
+    waiting = any(item.appointment is None and item.reason in ("awaiting_payment", "pending") for item in items)
+    return PaymentAnswer("pending" if waiting else "desk", items)
+
+
+def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
+    """What the rules would say of an order, for the doctor's station; nothing is stored."""
+    now = hospital.clock.now()
+    catalogue_version, rollout_version = versions(hospital.database)
+    catalogue = hospital.catalogues.at(catalogue_version)
+    intake.check(catalogue, order, now)
+    rollout = hospital.rollouts.at(rollout_version)
+    judge = Judge(hospital, rollout, Budget(hospital.settings.booking_seconds), now)
+    patient, known = _patient(hospital.database, order)
+    view = _view(catalogue, order, patient, now.date())
+    found: list[Judgement] = []
+    for department in sorted({item.item.department for item in view.items}):
+        part = replace(view, items=tuple(item for item in view.items if item.item.department == department))
+        findings, failed = judge.findings(department, part, patient, known)
+        gates = judge.gates(department, part, patient, known)
+        failed = failed or bool(rollout.missing(department, patient.id))
+        found += [_judgement(item, findings, gates, known, failed) for item in part.items]
+    return sorted(found, key=lambda judgement: judgement.key)
+
+
+def _judgement(
+    item: OrderItemView, findings: list[Finding], gates: list[NamedGate], known: tuple[EvidenceView, ...], failed: bool
+) -> Judgement:
+    own = tuple(finding for finding in findings if finding.item == item.key)
+    mine = tuple(gate for gate in gates if gate.answer.item == item.key)
+    state = "unverified" if failed else state_of(own, item.confirmed, known)
+    payable = state == "accepted" and all(
+        isinstance(gate.answer, GateOpen) or gate.answer.payable for gate in mine
+    )
+    return Judgement(item.key, item.item.code, state, payable, own, mine)
+
+
+def _patient(database: Database, order: OrderData) -> tuple[PatientView, tuple[EvidenceView, ...]]:
+    known = patients.find(database, order.patient.identifiers)
+    data = order.patient
+    view = PatientView(known or 0, data.sex, data.birth_date, data.out_of_town)
+    return view, snapshot.evidence_of(database, known) if known else ()
+
+
+def _view(catalogue: Catalogue, order: OrderData, patient: PatientView, day: Any) -> OrderView:
+    data = order.encounter
+    encounter = EncounterView(data.number, data.encounter_class, data.ward, data.campus, frozenset(data.needs))
+    weight = order.context["weight_kg"].value if "weight_kg" in order.context else None
+    items = tuple(
+        OrderItemView(
+            f"{order.number}/{line.line}",
+            catalogue.item(line.item),
+            catalogue.offered(line.item, patient, encounter, weight, day),
+            confirmed=frozenset(line.confirmed),
+        )
+        for line in order.lines
+    )
+    return OrderView(
+        order.number, encounter, order.ordering_department, order.priority, order.ordered_at, items, order.context,
+        order.note,
+    )  # fmt: skip
+
+
+def once(
+    hospital: Hospital,
+    key: RequestKey,
+    act: Callable[[RequestKey], Mapping[str, Any]],
+    again: Callable[[Replay], Mapping[str, Any]],
+) -> tuple[Mapping[str, Any], bool]:
+    """Do a write once for a client's key; returns its answer and whether it is a replay.
+
+    A repeated request gets the stored answer; if the first one died before answering, the answer is made anew
+    from what its effect led to. Raises `Refused` when the key comes with another body.
+    """
+    seen = receipts.find(hospital.database, key)
+    replayed = seen is not None
+    if seen is None:
+        try:
+            body = act(key)
+        except Conflict as conflict:
+            if conflict.code != "request_in_flight":
+                raise
+            seen = receipts.find(hospital.database, key)
+            if seen is None:
+                raise
+            replayed = True
+    if seen is not None:
+        if seen.answer is not None:
+            return seen.answer, True
+        body = again(seen)
+    receipts.answer(hospital.database, key, body)
+    return body, replayed

@@ -1,0 +1,298 @@
+"""Writing visits: resources bound, seats claimed, and one version, audit row and event for every change."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from examlane.appointments import states
+from examlane.capacity import slots
+from examlane.capacity.calendar import Calendar
+from examlane.capacity.catalogue import Catalogue
+from examlane.capacity.slots import Audience, SlotRow
+from examlane.domain import TICK_MINUTES, Need, Segment, VisitOption
+from examlane.errors import SlotTaken
+from examlane.records import audit, events
+from examlane.records.audit import Actor
+from examlane.storage.database import Database
+from examlane.storage.fields import dump, epoch, instant
+from examlane.storage.ledger import (
+    Appointment,
+    AppointmentItem,
+    AppointmentSegment,
+    AppointmentVersion,
+    Claim,
+)
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+QUEUE = """INSERT INTO queue_counter (group_id, day, last) VALUES (?, ?, 1)
+ON CONFLICT (group_id, day) DO UPDATE SET last = queue_counter.last + 1 RETURNING last"""
+CHANGE = """UPDATE appointment SET state = ?, version = version + 1 WHERE id = ? AND version = ?
+RETURNING version, number, start_at, end_at, department"""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSegment:
+    """A segment with its time and the slots that hold it, one list a need."""
+
+    segment: Segment
+    start_at: int
+    end_at: int
+    claims: tuple[tuple[Need, tuple[SlotRow, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when a visit is held, bound to resources."""
+
+    option: VisitOption
+    segments: tuple[BoundSegment, ...]
+
+    @property
+    def start_at(self) -> int:
+        return self.segments[0].start_at
+
+    @property
+    def end_at(self) -> int:
+        return max(segment.end_at for segment in self.segments)
+
+    def seats(self) -> list[tuple[int, int]]:
+        return [
+            (slot.id, need.seats) for segment in self.segments for need, rows in segment.claims for slot in rows
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What to write of a new visit beside its place."""
+
+    patient: int
+    encounter: int
+    department: str
+    items: tuple[int, ...]
+    state: str = "booked"
+    automatic: bool = True
+    fallback: bool = False
+    hold_expires_at: int | None = None
+    itinerary: int | None = None
+    preparation: str = "[]"
+    explanation: str = "{}"
+    evidence: str = "{}"
+    reason: str = ""
+
+
+def bind(
+    database: Database, catalogue: Catalogue, option: VisitOption, starts_at: datetime,
+    audiences: Sequence[Audience] | None,
+) -> Place:
+    """Choose resources for every segment, a random one among the equally free; raises `SlotTaken`.
+
+    Without `audiences` full and reserved slots are chosen too: for an emergency that gets an extra seat.
+    """
+    start = epoch(starts_at)
+    return Place(option, tuple(_bind_segment(database, catalogue, segment, start, audiences) for segment in option.segments))
+
+
+def _bind_segment(
+    database: Database, catalogue: Catalogue, segment: Segment, start: int,
+    audiences: Sequence[Audience] | None,
+) -> BoundSegment:
+    for offset in range(segment.after_min, segment.after_max + 1, TICK_MINUTES):
+        begins = start + offset * 60
+        claims = [(need, _free(database, catalogue, need, segment.minutes, begins, audiences)) for need in segment.needs]
+        if all(rows for _, rows in claims):
+            end = max(rows[-1].end_at for _, rows in claims)
+            return BoundSegment(segment, begins, end, tuple(claims))
+    raise SlotTaken("no resource is free any more")
+
+
+def _free(
+    database: Database, catalogue: Catalogue, need: Need, minutes: int, start: int,
+    audiences: Sequence[Audience] | None,
+) -> tuple[SlotRow, ...]:
+    size = catalogue.groups[need.group].slice_minutes
+    end = start + -(-minutes // size) * size * 60
+    resources = catalogue.resources(need.group)
+    if audiences is None:
+        rows = slots.rostered_between(database, resources, start, end)
+    else:
+        rows = slots.open_between(database, resources, start, end, audiences)
+    by_resource: dict[int, dict[int, SlotRow]] = {}
+    for row in rows:
+        if row.free >= need.seats or audiences is None:
+            steps = by_resource.setdefault(row.resource, {})
+            steps.setdefault(row.start_at, row)
+    whole = [run for steps in by_resource.values() if (run := _run(steps, start, end))]
+    return random.choice(whole) if whole else ()
+
+
+def _run(steps: Mapping[int, SlotRow], start: int, end: int) -> tuple[SlotRow, ...]:
+    """The slots that cover a stretch without a gap, or none."""
+    run = []
+    at = start
+    while at < end:
+        if at not in steps:
+            return ()
+        run.append(steps[at])
+        at = steps[at].end_at
+    return tuple(run)
+
+
+def add_seats(database: Database, place: Place, actor: Actor, now: datetime, reason: str) -> None:
+    """Open the extra seats a place lacks, each with its audit row; inside the transaction that takes them."""
+    for segment in place.segments:
+        for need, rows in segment.claims:
+            for slot in slots.add_extra(database, rows, need.seats):
+                audit.record(database, actor, "slot.extra", "slot", str(slot), epoch(now), seats=need.seats, reason=reason)
+
+
+def create(
+    database: Database, catalogue: Catalogue, place: Place, booking: Booking, actor: Actor, now: datetime
+) -> tuple[int, str]:
+    """Claim the seats and write a new appointment; returns its id and number. Inside a write transaction."""
+    slots.take(database, place.seats())
+    group = catalogue.group_ids[place.option.group]
+    number = _number()
+    appointment = database.insert(
+        Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
+        department=booking.department, group=group, state=booking.state, automatic=int(booking.automatic),
+        fallback=int(booking.fallback), hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
+        preparation=booking.preparation, explanation=booking.explanation, created_at=epoch(now),
+        **_times(database, catalogue.calendar, group, place),
+    )  # fmt: skip
+    for item in booking.items:
+        database.insert(AppointmentItem, appointment=appointment, order_item=item)
+    _write_claims(database, appointment, place)
+    _version(database, appointment, number, 1, states.START, booking.state, place, booking.evidence, booking.reason,
+             booking.department, actor, now)  # fmt: skip
+    return appointment, number
+
+
+def move(
+    database: Database, catalogue: Catalogue, appointment: int, version: int, place: Place, before: str, actor: Actor,
+    now: datetime, *, reason: str, evidence: str = "{}", add_items: Iterable[int] = (), by_patient: bool = False,
+    preparation: str | None = None, explanation: str | None = None,
+) -> None:  # fmt: skip
+    """Hold a visit elsewhere: the same number, the next version, seats swapped in this transaction."""
+    states.check(before, "booked")
+    release_claims(database, appointment, now)
+    slots.take(database, place.seats())
+    group = catalogue.group_ids[place.option.group]
+    times = _times(database, catalogue.calendar, group, place)
+    row = database.row(
+        """UPDATE appointment SET state = 'booked', version = version + 1, group_id = ?, day = ?, start_at = ?,
+end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '',
+moved_by_patient = CASE WHEN ? = 1 THEN 1 ELSE moved_by_patient END,
+preparation = coalesce(?, preparation), explanation = coalesce(?, explanation)
+WHERE id = ? AND version = ? RETURNING version, number, department""",
+        group, times["day"], times["start_at"], times["end_at"], times["period_start_at"], times["period_end_at"],
+        times["queue_number"], int(by_patient), preparation, explanation, appointment, version,
+    )  # fmt: skip
+    if row is None:
+        raise SlotTaken("the appointment changed meanwhile")
+    database.rows("DELETE FROM appointment_segment WHERE appointment_id = ? RETURNING id", appointment)
+    database.rows("UPDATE appointment_item SET active = 1 WHERE appointment_id = ? RETURNING id", appointment)
+    for item in add_items:
+        database.insert(AppointmentItem, appointment=appointment, order_item=item)
+    _write_claims(database, appointment, place)
+    _version(database, appointment, row[1], row[0], before, "booked", place, evidence, reason, row[2], actor, now)
+
+
+def change_state(
+    database: Database, appointment: int, version: int, before: str, after: str, actor: Actor, now: datetime,
+    *, reason: str = "", evidence: str = "{}", release: bool | None = None,
+) -> int:  # fmt: skip
+    """Move an appointment to another state as its next version; returns that version.
+
+    Seats are given back by the releasing states, or when `release` says so. Raises `Conflict` or `SlotTaken`.
+    """
+    states.check(before, after)
+    row = database.row(CHANGE, after, appointment, version)
+    if row is None:
+        raise SlotTaken("the appointment changed meanwhile")
+    if after in states.RELEASING or release:
+        release_claims(database, appointment, now)
+        database.rows("UPDATE appointment_item SET active = 0 WHERE appointment_id = ? RETURNING id", appointment)
+    _version(
+        database, appointment, row[1], row[0], before, after, (row[2], row[3]), evidence, reason, row[4], actor, now
+    )
+    return int(row[0])
+
+
+def release_claims(database: Database, appointment: int, now: datetime) -> None:
+    """Give back every seat an appointment holds."""
+    held = database.rows(
+        "UPDATE claim SET released_at = ? WHERE appointment_id = ? AND released_at IS NULL RETURNING slot_id, seats",
+        epoch(now), appointment,
+    )  # fmt: skip
+    slots.give_back(database, ((slot, seats) for slot, seats in held))
+
+
+def _times(database: Database, calendar: Calendar, group: int, place: Place) -> dict[str, Any]:
+    starts_at = instant(place.start_at)
+    day = calendar.day_of(starts_at).isoformat()
+    period_start, period_end = calendar.period(starts_at)
+    return {
+        "day": day,
+        "start_at": place.start_at,
+        "end_at": place.end_at,
+        "period_start_at": epoch(period_start),
+        "period_end_at": epoch(max(period_end, starts_at + timedelta(minutes=1))),
+        "queue_number": database.value(QUEUE, group, day),
+    }
+
+
+def _write_claims(database: Database, appointment: int, place: Place) -> None:
+    for position, bound in enumerate(place.segments):
+        database.insert(
+            AppointmentSegment, appointment=appointment, position=position, name=bound.segment.name,
+            start_at=bound.start_at, end_at=bound.end_at,
+        )  # fmt: skip
+        for need, rows in bound.claims:
+            for slot in rows:
+                database.insert(
+                    Claim, appointment=appointment, segment=position, slot=slot.id, resource=slot.resource,
+                    role=need.role, seats=need.seats,
+                )  # fmt: skip
+
+
+def _version(
+    database: Database, appointment: int, number: str, version: int, before: str, after: str,
+    place: Place | tuple[int, int], evidence: str, reason: str, department: str, actor: Actor, now: datetime,
+) -> None:  # fmt: skip
+    start, end = (place.start_at, place.end_at) if isinstance(place, Place) else place
+    claims = dump(place.seats()) if isinstance(place, Place) else "[]"
+    at = epoch(now)
+    database.insert(
+        AppointmentVersion, appointment=appointment, version=version, from_state=before, state=after, start_at=start,
+        end_at=end, claims=claims, evidence=evidence, actor=actor.name, channel=actor.channel, reason=reason, at=at,
+    )  # fmt: skip
+    kind = event_kind(before, after)
+    audit.record(database, actor, kind, "appointment", number, at, version=version, reason=reason)
+    payload = {
+        "appointment": number,
+        "version": version,
+        "state": after,
+        "department": department,
+        "starts_at": instant(start).isoformat(),
+        "ends_at": instant(end).isoformat(),
+        "reason": reason,
+    }
+    events.emit(database, "appointment", number, kind, payload, at)
+
+
+def event_kind(before: str, after: str) -> str:
+    """The name of a change, as events and audit rows carry it."""
+    moved = after == "booked" and before in ("booked", "no_show", "suspended")
+    return "appointment.rescheduled" if moved else f"appointment.{after}"
+
+
+def _number() -> str:
+    digits = "".join(secrets.choice(ALPHABET) for _ in range(8))
+    return f"{digits[:4]}-{digits[4:]}"
+
+

@@ -1,0 +1,138 @@
+"""Slot rows: finding the first open one, claiming seats and releasing them. The only file that changes `taken`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+from examlane.errors import SlotTaken
+from examlane.storage.database import Database
+
+TAKE = """UPDATE slot SET taken = taken + ?, is_open = CASE WHEN taken + ? < capacity + extra THEN 1 ELSE 0 END
+WHERE id = ? AND closed = 0 AND taken + ? <= capacity + extra RETURNING id"""
+GIVE_BACK = """UPDATE slot SET taken = taken - ?, is_open = CASE WHEN closed = 1 THEN 0 ELSE 1 END
+WHERE id = ? RETURNING id"""
+ADD_EXTRA = """UPDATE slot SET extra = extra + ?, is_open = CASE WHEN closed = 1 THEN 0 ELSE 1 END
+WHERE id = ? RETURNING id"""
+
+
+class SlotRow(NamedTuple):
+    id: int
+    resource: int
+    audience: str
+    start_at: int
+    end_at: int
+    free: int
+
+
+class Audience(NamedTuple):
+    """A kind of seats (号源类别) a patient may use; reserved ones only up to an instant (whole UTC seconds)."""
+
+    name: str
+    until: int | None = None
+
+
+def take(database: Database, seats: Iterable[tuple[int, int]]) -> None:
+    """Claim (slot id, seats) pairs in id order, all or nothing; raises `SlotTaken`. Inside a write transaction."""
+    for slot, number in sorted(seats):
+        if not database.rows(TAKE, number, number, slot, number):
+            raise SlotTaken(f"slot {slot} is no longer free")
+
+
+def give_back(database: Database, seats: Iterable[tuple[int, int]]) -> None:
+    for slot, number in sorted(seats):
+        database.rows(GIVE_BACK, number, slot)
+
+
+def add_extra(database: Database, slots: Iterable[SlotRow], seats: int) -> list[int]:
+    """Open extra seats (加号) on the slots that lack them; returns which. The caller audits who and why."""
+    full = [slot.id for slot in slots if slot.free < seats]
+    for slot in sorted(full):
+        database.rows(ADD_EXTRA, seats, slot)
+    return full
+
+
+def first_open(database: Database, resources: Sequence[int], audience: Audience, not_before: int) -> int | None:
+    """The start of the first slot with a free seat on any of the resources, in whole UTC seconds.
+
+    One index look-up a resource, whatever the horizon and however full the calendar is.
+    """
+    if not resources:
+        return None
+    start: int | None = database.value(
+        _first_open(len(resources)), audience.name, not_before, *resources
+    )
+    late = start is not None and audience.until is not None and start > audience.until
+    return None if late else start
+
+
+@cache
+def _first_open(resources: int) -> str:
+    marks = ", ".join("?" for _ in range(resources))
+    return f"""SELECT min((SELECT s.start_at FROM slot s WHERE s.resource_id = r.id AND s.audience = ?
+AND s.start_at >= ? AND s.is_open = 1 ORDER BY s.start_at LIMIT 1)) FROM resource r WHERE r.id IN ({marks})"""
+
+
+def open_on(
+    database: Database, resources: Sequence[int], day: date, audiences: Sequence[Audience], freed: dict[int, int]
+) -> list[SlotRow]:
+    """The open slots of some resources on a business date; `freed` slots count as having those seats more."""
+    if not resources:
+        return []
+    rows = database.rows(_slots_of_day(len(resources), len(freed)), day.isoformat(), *resources, *freed)
+    slots = (SlotRow(*row) for row in rows)
+    return [_with_freed(slot, freed) for slot in slots if _offered(slot, audiences)]
+
+
+def open_between(
+    database: Database, resources: Sequence[int], start: int, end: int, audiences: Sequence[Audience]
+) -> list[SlotRow]:
+    """The open slots of some resources that lie within a stretch of time, earliest first."""
+    rows = database.rows(_slots_between(len(resources)), *resources, start, end)
+    slots = (SlotRow(*row) for row in rows)
+    return [slot for slot in slots if _offered(slot, audiences)]
+
+
+def rostered_between(database: Database, resources: Sequence[int], start: int, end: int) -> list[SlotRow]:
+    """The slots of some resources within a stretch of time that are not closed, full ones and reserved ones included."""
+    if not resources:
+        return []
+    return [SlotRow(*row) for row in database.rows(_rostered_between(len(resources)), *resources, start, end)]
+
+
+def _offered(slot: SlotRow, audiences: Sequence[Audience]) -> bool:
+    return any(
+        slot.audience == audience.name and (audience.until is None or slot.start_at <= audience.until)
+        for audience in audiences
+    )
+
+
+def _with_freed(slot: SlotRow, freed: dict[int, int]) -> SlotRow:
+    return slot._replace(free=slot.free + freed[slot.id]) if slot.id in freed else slot
+
+
+COLUMNS = "id, resource_id, audience, start_at, end_at, capacity + extra - taken"
+
+
+@cache
+def _slots_of_day(resources: int, freed: int) -> str:
+    marks = ", ".join("?" for _ in range(resources))
+    own = f" OR (closed = 0 AND id IN ({', '.join('?' for _ in range(freed))}))" if freed else ""
+    return f"""SELECT {COLUMNS} FROM slot WHERE day = ? AND resource_id IN ({marks}) AND (is_open = 1{own})
+ORDER BY start_at, id"""
+
+
+@cache
+def _rostered_between(resources: int) -> str:
+    marks = ", ".join("?" for _ in range(resources))
+    return f"""SELECT {COLUMNS} FROM slot WHERE resource_id IN ({marks}) AND start_at >= ? AND start_at < ?
+AND closed = 0 ORDER BY start_at, id"""
+
+
+@cache
+def _slots_between(resources: int) -> str:
+    marks = ", ".join("?" for _ in range(resources))
+    return f"""SELECT {COLUMNS} FROM slot WHERE resource_id IN ({marks}) AND start_at >= ? AND start_at < ?
+AND is_open = 1 ORDER BY start_at, id"""

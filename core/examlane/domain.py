@@ -1,0 +1,397 @@
+"""The value types that cross the hook border: frozen, standard library only, no input or output.
+
+Every name is the field's own (docs/glossary.md). Instants are aware datetimes; days are the campus's business dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from examlane.terms import BookingMode as BookingMode
+from examlane.terms import DepartmentMode as DepartmentMode
+from examlane.terms import EncounterClass as EncounterClass
+from examlane.terms import FindingKind as FindingKind
+from examlane.terms import NoShowAction as NoShowAction
+from examlane.terms import Priority as Priority
+from examlane.terms import Relation as Relation
+from examlane.terms import Severity as Severity
+from examlane.terms import Sex as Sex
+from examlane.terms import Stage as Stage
+
+TICK_MINUTES = 5
+"""The grid of `Availability`: bit t of a day's map is the instant midnight + t × 5 minutes."""
+
+
+def _nothing() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence for people, in Chinese and in English."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A clinical fact with its source and time. An absent fact is *unknown*, which is never "fine"."""
+
+    value: Any
+    observed_at: datetime | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientView:
+    """What a rule may know of a patient: no name, no identifier, no telephone."""
+
+    id: int
+    sex: Sex
+    birth_date: date | None
+    out_of_town: bool = False
+
+    def age_on(self, day: date) -> int | None:
+        """Whole years of age on a day, or None while the birth date is unknown."""
+        if self.birth_date is None:
+            return None
+        before_birthday = (day.month, day.day) < (self.birth_date.month, self.birth_date.day)
+        return day.year - self.birth_date.year - before_birthday
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterView:
+    """The visit to the hospital an order belongs to; needs are words such as wheelchair, stretcher, escort."""
+
+    number: str
+    encounter_class: EncounterClass
+    ward: str = ""
+    campus: str = ""
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """An item at a resource group: minutes already include the extra time for this encounter's needs."""
+
+    item: str
+    group: str
+    campus: str
+    zone: str
+    minutes: int
+    slice_minutes: int
+    mode: BookingMode = BookingMode.AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """Equal resources of one place: what they are (device, room, staff, bed, chair …) and where."""
+
+    code: str
+    name: str
+    role: str
+    department: str
+    campus: str
+    zone: str
+    slice_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExamItem:
+    """A catalogue item with the attributes that rules read (contrast, sedation, fasting_hours, full_bladder …)."""
+
+    code: str
+    name: Text
+    modality: str
+    body_part: str
+    department: str
+    attributes: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItemView:
+    """One ordered exam. `key` names it everywhere: order number, a slash, the line."""
+
+    key: str
+    item: ExamItem
+    services: tuple[ServiceView, ...] = ()
+    fills: Mapping[str, Any] = field(default_factory=_nothing)
+    confirmed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as its executing department sees it: only that department's items are in `items`.
+
+    `context` maps names of clinical facts (weight_kg, creatinine_umol_l, egfr, pregnant, metformin, …) to facts.
+    """
+
+    number: str
+    encounter: EncounterView
+    ordering_department: str
+    priority: Priority
+    ordered_at: datetime
+    items: tuple[OrderItemView, ...]
+    context: Mapping[str, Fact] = field(default_factory=_nothing)
+    note: str = ""
+
+    def known(self, name: str) -> Any | None:
+        """The value of a clinical fact, or None while it is unknown."""
+        fact = self.context.get(name)
+        return None if fact is None else fact.value
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """A fact about a patient that can open a gate: a passed assessment, an approval, a consent."""
+
+    kind: str
+    outcome: str
+    observed_at: datetime
+    valid_until: datetime | None = None
+    scope: str = ""
+    source: str = ""
+    data: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """An exam the patient has had or will have, wherever it was booked."""
+
+    item: ExamItem
+    starts_at: datetime
+    ends_at: datetime
+    appointment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says of one order item: with its code, words, rule and source.
+
+    `fill` carries `field` and `value`; `delay_until` carries `until`.
+    """
+
+    kind: FindingKind
+    code: str
+    text: Text
+    item: str
+    rule: str = ""
+    rule_version: str = ""
+    source: str = ""
+    field: str = ""
+    value: Any = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpen:
+    """This kind of gate is open for the item, until when (None: does not expire)."""
+
+    kind: str
+    item: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateClosed:
+    """This kind of gate is closed: why, what to do next, who does it, and whether the item may be paid."""
+
+    kind: str
+    item: str
+    code: str
+    reason: Text
+    next_action: Text
+    owner: str
+    payable: bool = False
+
+
+GateAnswer = GateOpen | GateClosed
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A role a segment needs filled, by one resource of a group; `seats` of a head-count resource."""
+
+    role: str
+    group: str
+    seats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of a visit. It starts `after_min` to `after_max` minutes after the visit's start."""
+
+    name: str
+    minutes: int
+    needs: tuple[Need, ...]
+    after_min: int = 0
+    after_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VisitOption:
+    """One way to hold a visit: at this main group, with these segments."""
+
+    group: str
+    campus: str
+    zone: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One coming of the patient for 1..n order items, and every way it can be held."""
+
+    key: str
+    department: str
+    items: tuple[str, ...]
+    options: tuple[VisitOption, ...]
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    fasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which exams a rule speaks of: every given field must match; attributes by equality."""
+
+    item: str = ""
+    modality: str = ""
+    body_part: str = ""
+    department: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=_nothing)
+
+    def matches(self, item: ExamItem) -> bool:
+        named = (
+            (self.item, item.code),
+            (self.modality, item.modality),
+            (self.body_part, item.body_part),
+            (self.department, item.department),
+        )
+        if any(wanted and wanted != actual for wanted, actual in named):
+            return False
+        return all(item.attributes.get(name) == value for name, value in self.attributes.items())
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalRule:
+    """Keeps two exams of one patient apart, or puts the first before the second on a day.
+
+    EXCLUDE: the second starts at least `after` after the first ends; if it comes before the first, at least
+    `before` lies between (zero: free). BEFORE: on one business day the first must end before the second starts.
+    """
+
+    rule: str
+    version: str
+    first: Selector
+    second: Selector
+    relation: Relation
+    text: Text
+    severity: Severity = Severity.BLOCK
+    after: timedelta = timedelta()
+    before: timedelta = timedelta()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What the patient does before the exam; `lead` is how long it takes from being told."""
+
+    code: str
+    text: Text
+    lead: timedelta = timedelta()
+    fasting_hours: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """When a visit starts and at which main group; never a single resource."""
+
+    visit: str
+    group: str
+    starts_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One ranked answer to a booking request. `proven` says that no better one exists."""
+
+    placements: tuple[Placement, ...]
+    reason: Text
+    code: str = "earliest"
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """Mine and impossible: nobody else is asked."""
+
+    code: str
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRequest:
+    """All bookable visits of one patient and encounter, planned together.
+
+    `fixed` are the patient's other exams, `walking` the minutes between zones.
+    """
+
+    patient: PatientView
+    encounter: EncounterView
+    ordering_department: str
+    visits: tuple[Visit, ...]
+    fixed: tuple[Examination, ...]
+    not_before: datetime
+    horizon: date
+    items: Mapping[str, OrderItemView]
+    walking: Mapping[tuple[str, str], int] = field(default_factory=_nothing)
+    settings: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+class Availability(Protocol):
+    """The read-only calendar handed to `allocate`: audiences, reserves, intervals and the patient's own exams applied."""
+
+    def earliest(self, visit: Visit, not_before: datetime) -> Placement | None:
+        """The earliest possible placement of a visit at or after an instant, within the horizon."""
+
+    def starts(self, visit: Visit, option: VisitOption, day: date) -> int:
+        """Bit t set: the visit can start at midnight of the campus day + t × 5 minutes."""
+
+    def ends_at(self, visit: Visit, placement: Placement) -> datetime:
+        """When the visit held so would end."""
+
+    def days(self) -> Sequence[date]:
+        """The business dates within the horizon, ascending."""
+
+    def instant(self, day: date, tick: int) -> datetime:
+        """The aware instant of a bit of a day's map."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoShow:
+    """A visit the patient did not come to, with how often that happened today and in all."""
+
+    appointment: str
+    patient: PatientView
+    encounter: EncounterView
+    items: tuple[OrderItemView, ...]
+    starts_at: datetime
+    noticed_at: datetime
+    earlier_today: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoShowDecision:
+    """What becomes of a no-show. SELF_REBOOK: until when, and how many times that day."""
+
+    action: NoShowAction
+    text: Text
+    code: str = ""
+    rebook_until: datetime | None = None
+    limit: int = 1

@@ -1,0 +1,96 @@
+"""Patients and their identifiers: found by any of them, registered once, versioned by every write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from examlane.domain import PatientView, Sex, Text
+from examlane.errors import NotFound, Refused, StalePlan
+from examlane.storage.database import Database
+from examlane.storage.fields import maybe_day
+from examlane.storage.models import Patient, PatientIdentifier
+
+FIND = """SELECT p.id, p.merged_into_id FROM patient_identifier i JOIN patient p ON p.id = i.patient_id
+WHERE i.kind = ? AND i.value = ?"""
+BUMP = "UPDATE patient SET version = version + 1 WHERE id = ? AND version = ? RETURNING version"
+TWO_PEOPLE = Text("标识属于不同的患者，请先合并", "the identifiers belong to different patients: merge them first")
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """A number a patient is known by: card, citizen id, insurance code, temporary …"""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientData:
+    """What a message says of a patient."""
+
+    identifiers: tuple[Identifier, ...]
+    name: str
+    sex: Sex = Sex.UNKNOWN
+    birth_date: date | None = None
+    phone: str = ""
+    region: str = ""
+    out_of_town: bool = False
+
+
+def find(database: Database, identifiers: Sequence[Identifier]) -> int | None:
+    """The patient known by any of the identifiers, merges resolved. Raises `Refused` if they name two people."""
+    rows = [row for identifier in identifiers for row in database.rows(FIND, identifier.kind, identifier.value)]
+    found = {merged or key for key, merged in rows}
+    if len(found) > 1:
+        raise Refused("patient_identifiers_conflict", TWO_PEOPLE, "/patient/identifiers")
+    return found.pop() if found else None
+
+
+def get(database: Database, identifier: Identifier) -> int:
+    patient = find(database, [identifier])
+    if patient is None:
+        raise NotFound("patient", identifier.kind)
+    return patient
+
+
+def register(database: Database, data: PatientData) -> int:
+    """The patient's id, registered now if unknown; new identifiers are added. Inside a write transaction."""
+    patient = find(database, data.identifiers)
+    if patient is None:
+        patient = database.insert(
+            Patient, name=data.name, sex=data.sex.value, phone=data.phone, region=data.region,
+            birth_date=data.birth_date.isoformat() if data.birth_date else None, out_of_town=int(data.out_of_town),
+        )  # fmt: skip
+    for identifier in data.identifiers:
+        if not database.row(FIND, identifier.kind, identifier.value):
+            database.insert(PatientIdentifier, patient=patient, kind=identifier.kind, value=identifier.value)
+    return patient
+
+
+def view(database: Database, patient: int) -> tuple[PatientView, int]:
+    """What rules may know of a patient, and the version of the row."""
+    row = database.row("SELECT sex, birth_date, out_of_town, version FROM patient WHERE id = ?", patient)
+    if row is None:
+        raise NotFound("patient", str(patient))
+    sex, birth_date, out_of_town, version = row
+    return PatientView(patient, Sex(sex), maybe_day(birth_date), bool(out_of_town)), version
+
+
+def bump(database: Database, patient: int, version: int) -> None:
+    """First statement of every write on a patient's orders, gates and appointments; raises `StalePlan` if too late."""
+    if not database.rows(BUMP, patient, version):
+        raise StalePlan("the patient changed meanwhile")
+
+
+def touch(database: Database, patient: int) -> None:
+    """Take the patient for a write that does not depend on what was read before."""
+    database.rows("UPDATE patient SET version = version + 1 WHERE id = ? RETURNING version", patient)
+
+
+def masked(name: str) -> str:
+    """张* or 张*明: how a name stands in lists, logs and on screens."""
+    if len(name) <= 1:
+        return "*"
+    return name[0] + "*" + (name[-1] if len(name) > 2 else "")

@@ -1,0 +1,319 @@
+"""Asking for times: the ordering department with everything, executing departments, at last the core's earliest.
+
+Every proposal is checked against requirements, free seats, distances and overlaps, whoever made it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from examlane.capacity import slots
+from examlane.capacity.availability import SlotCalendar
+from examlane.domain import (
+    BookingRequest,
+    EncounterClass,
+    Examination,
+    Infeasible,
+    IntervalRule,
+    Placement,
+    Proposal,
+    Visit,
+    VisitOption,
+)
+from examlane.extension import answers
+from examlane.extension.dispatch import Answer, Budget
+from examlane.extension.rollout import CORE, Link, Rollout
+from examlane.hospital import Hospital
+from examlane.orders import intervals
+from examlane.orders.snapshot import OpenItem, Snapshot
+from examlane.orders.snapshot import Visit as BookedVisit
+from examlane.planning.constraints import Constraints, Occupied, audiences
+from examlane.planning.judging import Judge
+from examlane.reasons import REASONS
+from examlane.storage.fields import epoch, instant
+
+EXTRA = "emergency_extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A time for a visit, the proposal it came with, and whether a plugin failed on the way (fallback)."""
+
+    visit: Visit
+    placement: Placement
+    proposal: Proposal
+    fallback: bool
+
+
+@dataclass
+class Allocation:
+    """What came of asking: times, and the visits' items for which there is none, with the reason."""
+
+    found: list[Found] = field(default_factory=list)
+    unplaced: dict[int, str] = field(default_factory=dict)
+    failed: bool = False
+
+
+class Allocator:
+    """Asks the chains of one snapshot for times."""
+
+    def __init__(
+        self,
+        hospital: Hospital,
+        snapshot: Snapshot,
+        rollout: Rollout,
+        judge: Judge,
+        budget: Budget,
+        days: Sequence[date],
+        now: datetime,
+    ) -> None:
+        self._hospital = hospital
+        self._snapshot = snapshot
+        self._rollout = rollout
+        self._judge = judge
+        self._budget = budget
+        self._days = days
+        self._now = now
+        self._calendar = snapshot.catalogue.calendar
+
+    def allocate(
+        self,
+        visits: Sequence[Visit],
+        items: Mapping[str, OpenItem],
+        constraints: Constraints,
+        freed: Sequence[BookedVisit],
+    ) -> Allocation:
+        """Times for visits of one encounter; what `freed` holds counts as free."""
+        result = Allocation()
+        seats = self.seats_of(freed)
+        waiting = self._ask_whole(result, visits, items, constraints, seats)
+        whole_failed = result.failed
+        for visit in _in_order(waiting, constraints, constraints.rules):
+            result.failed = whole_failed
+            later = _after(constraints, result.found, self.availability(EncounterClass.OUTPATIENT, constraints))
+            self._ask_single(result, visit, items, later, seats)
+        return result
+
+    def availability(
+        self, encounter: EncounterClass, constraints: Constraints, freed: Mapping[int, int] | None = None
+    ) -> SlotCalendar:
+        """The read-only calendar for one class of patients under some constraints."""
+        return SlotCalendar(
+            self._hospital.database,
+            self._snapshot.catalogue,
+            self._calendar,
+            audiences(encounter, self._hospital.settings, self._now),
+            self._days,
+            self._now + self._hospital.settings.notice,
+            constraints.forbidden,
+            freed,
+        )
+
+    def _ask_whole(
+        self,
+        result: Allocation,
+        visits: Sequence[Visit],
+        items: Mapping[str, OpenItem],
+        constraints: Constraints,
+        seats: Mapping[int, int],
+    ) -> Sequence[Visit]:
+        """Ask the ordering department with everything; what it declines is left for the others."""
+        if not visits:
+            return []
+        first = items[visits[0].items[0]]
+        links = self._rollout.chain(first.order.ordering_department, "allocate", self._snapshot.patient.id)
+        for link in links:
+            request = self._request(visits, items, constraints, link)
+            said = self._proposal(result, link, first.order.ordering_department, request, constraints, seats)
+            if isinstance(said, Infeasible):
+                return visits
+            if said is not None:
+                placed = {placement.visit: placement for placement in said.placements}
+                result.found += [
+                    Found(visit, placed[visit.key], said, result.failed) for visit in visits if visit.key in placed
+                ]
+                return [visit for visit in visits if visit.key not in placed]
+        return visits
+
+    def _ask_single(
+        self,
+        result: Allocation,
+        visit: Visit,
+        items: Mapping[str, OpenItem],
+        constraints: Constraints,
+        seats: Mapping[int, int],
+    ) -> None:
+        core = Link(self._hospital.plugins.loaded[CORE], {})
+        for link in [*self._rollout.chain(visit.department, "allocate", self._snapshot.patient.id), core]:
+            request = self._request([visit], items, constraints, link)
+            said = self._proposal(result, link, visit.department, request, constraints, seats)
+            if isinstance(said, Infeasible):
+                break
+            if said is not None and not self._too_late(said.placements[0], request):
+                self._judge.watch(visit.department, "allocate", {"request": request}, [[said]])
+                result.found.append(Found(visit, said.placements[0], said, result.failed))
+                return
+        if (extra := self._extra_place(visit, items, constraints)) is not None:
+            proposal = Proposal((extra,), REASONS[EXTRA], EXTRA)
+            result.found.append(Found(visit, extra, proposal, result.failed))
+            return
+        code = said.code if isinstance(said, Infeasible) else "no_time"
+        result.unplaced.update({items[key].id: code for key in visit.items})
+
+    def _too_late(self, placement: Placement, request: BookingRequest) -> bool:
+        """An emergency does not wait for the next free seat."""
+        emergency = request.encounter.encounter_class is EncounterClass.EMERGENCY
+        return emergency and placement.starts_at > self._now + self._hospital.settings.emergency_within
+
+    def _extra_place(
+        self, visit: Visit, items: Mapping[str, OpenItem], constraints: Constraints
+    ) -> Placement | None:
+        """The first rostered start for an emergency, full or not: it gets an audited extra seat, nobody is moved."""
+        if items[visit.items[0]].order.encounter.encounter_class is not EncounterClass.EMERGENCY:
+            return None
+        lower = max(filter(None, (self._now, visit.earliest)))
+        upper = self._now + self._hospital.settings.emergency_within
+        found = []
+        for option in visit.options:
+            resources = self._snapshot.catalogue.resources(option.group)
+            windows = constraints.forbidden(visit, option)
+            rows = slots.rostered_between(self._hospital.database, resources, epoch(lower), epoch(upper))
+            starts = (instant(row.start_at) for row in rows)
+            free = (start for start in starts if not any(since < start < until for since, until in windows))
+            found += [Placement(visit.key, option.group, start) for start in free][:1]
+        return min(found, key=lambda placement: placement.starts_at, default=None)
+
+    def _proposal(
+        self,
+        result: Allocation,
+        link: Link,
+        department: str,
+        request: BookingRequest,
+        constraints: Constraints,
+        seats: Mapping[int, int],
+    ) -> Proposal | Infeasible | None:
+        """The first proposal of a plugin that keeps every rule, its refusal, or None; failures are noted."""
+        availability = self.availability(request.encounter.encounter_class, constraints, seats)
+        arguments = {"request": request, "availability": availability}
+        answer = self._ask(link, department, arguments, answers.about(answers.proposals, request))
+        if isinstance(answer.value, Infeasible):
+            return answer.value
+        for proposal in answer.value or ():
+            if self._keeps_rules(proposal, request, availability, constraints):
+                return proposal  # type: ignore[no-any-return]
+        result.failed |= bool(answer.failure) or answer.value is not None
+        return None
+
+    def _keeps_rules(
+        self, proposal: Proposal, request: BookingRequest, availability: SlotCalendar, constraints: Constraints
+    ) -> bool:
+        """Check a proposal, the core's own included: free seats, limits, distances, overlaps and walking."""
+        visits = {visit.key: visit for visit in request.visits}
+        placed: list[tuple[Visit, Placement]] = []
+        for placement in sorted(proposal.placements, key=lambda placement: placement.starts_at):
+            visit = visits[placement.visit]
+            option = next(option for option in visit.options if option.group == placement.group)
+            day = self._calendar.day_of(placement.starts_at)
+            tick = self._calendar.tick(day, placement.starts_at)
+            aligned = availability.instant(day, tick) == placement.starts_at
+            if not aligned or not availability.starts(visit, option, day) >> tick & 1:
+                return False
+            placed.append((visit, placement))
+        return self._apart(placed, availability, constraints)
+
+    def _apart(
+        self, placed: list[tuple[Visit, Placement]], availability: SlotCalendar, constraints: Constraints
+    ) -> bool:
+        stretches = [
+            (placement.starts_at, availability.ends_at(visit, placement), option_of(visit, placement).zone)
+            for visit, placement in placed
+        ]
+        for (_, end, zone), (start, _, next_zone) in pairwise(stretches):
+            if start - end < timedelta(minutes=constraints.walking.get((zone, next_zone), 0)):
+                return False
+        exams = [
+            Examination(item, placement.starts_at, availability.ends_at(visit, placement), visit.key)
+            for visit, placement in placed
+            for item in constraints.exam_items(visit)
+        ]
+        return not any(
+            first.appointment != second.appointment
+            for _, first, second in intervals.broken(constraints.rules, exams, self._calendar)
+        )
+
+    def _request(
+        self, visits: Sequence[Visit], items: Mapping[str, OpenItem], constraints: Constraints, link: Link
+    ) -> BookingRequest:
+        first = items[visits[0].items[0]]
+        department = self._snapshot.catalogue.departments.get(first.order.ordering_department)
+        encounter = first.order.encounter
+        if not encounter.campus and department is not None:
+            encounter = replace(encounter, campus=department.campus)
+        return BookingRequest(
+            patient=self._snapshot.patient,
+            encounter=encounter,
+            ordering_department=first.order.ordering_department,
+            visits=tuple(visits),
+            fixed=tuple(constraints.exams),
+            not_before=self._now + self._hospital.settings.notice,
+            horizon=self._days[-1],
+            items={key: items[key].view for visit in visits for key in visit.items},
+            walking=constraints.walking,
+            settings={"other_campus_days": self._hospital.settings.other_campus_days, **link.settings},
+        )
+
+    def seats_of(self, visits: Sequence[BookedVisit]) -> dict[int, int]:
+        """The seats that some of the patient's visits hold."""
+        seats: dict[int, int] = defaultdict(int)
+        for visit in visits:
+            for slot, number in self._hospital.database.rows(
+                "SELECT slot_id, seats FROM claim WHERE appointment_id = ? AND released_at IS NULL", visit.id
+            ):
+                seats[slot] += number
+        return dict(seats)
+
+    def _ask(self, link: Link, department: str, arguments: dict[str, Any], check: Any) -> Answer:
+        return self._hospital.dispatcher.ask(link.plugin, "allocate", department, arguments, check, self._budget)
+
+
+def option_of(visit: Visit, placement: Placement) -> VisitOption:
+    """The option a placement is at."""
+    return next(option for option in visit.options if option.group == placement.group)
+
+
+def _after(
+    constraints: Constraints, found: Sequence[Found], availability: SlotCalendar
+) -> Constraints:
+    exams, occupied = [], []
+    for visit, placement in ((each.visit, each.placement) for each in found):
+        end = availability.ends_at(visit, placement)
+        exams += [
+            Examination(item, placement.starts_at, end, visit.key) for item in constraints.exam_items(visit)
+        ]
+        occupied.append(Occupied(placement.starts_at, end, option_of(visit, placement).zone))
+    return constraints.with_exams(exams, occupied)
+
+
+def _in_order(visits: Iterable[Visit], constraints: Constraints, rules: Sequence[IntervalRule]) -> list[Visit]:
+    """Fasting visits first, and the ones that a rule puts before others before them."""
+    waiting = sorted(visits, key=lambda visit: not visit.fasting)
+    ordered: list[Visit] = []
+    while waiting:
+        free = next((v for v in waiting if not any(_precedes(o, v, constraints, rules) for o in waiting)), waiting[0])
+        waiting.remove(free)
+        ordered.append(free)
+    return ordered
+
+
+def _precedes(first: Visit, second: Visit, constraints: Constraints, rules: Sequence[IntervalRule]) -> bool:
+    return first is not second and any(
+        any(rule.first.matches(item) for item in constraints.exam_items(first))
+        and any(rule.second.matches(item) for item in constraints.exam_items(second))
+        for rule in rules
+        if rule.first != rule.second
+    )

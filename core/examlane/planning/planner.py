@@ -1,0 +1,335 @@
+"""Planning one patient: verdicts → visits → times. Hooks are asked here, outside any transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from examlane.capacity.calendar import days_from
+from examlane.domain import (
+    BookingMode,
+    Examination,
+    IntervalRule,
+    Need,
+    Preparation,
+    Segment,
+    Visit,
+    VisitOption,
+)
+from examlane.extension import answers
+from examlane.extension.dispatch import Answer, Budget
+from examlane.extension.rollout import Link, Rollout
+from examlane.extension.shadow import Question
+from examlane.hospital import Hospital
+from examlane.orders.snapshot import OpenItem, Snapshot
+from examlane.orders.snapshot import Visit as BookedVisit
+from examlane.planning.allocation import Allocator, Found, option_of
+from examlane.planning.constraints import (
+    FASTING_HOURS,
+    Constraints,
+    Occupied,
+    core_preparation,
+    lead,
+)
+from examlane.planning.judging import Judge, Verdict
+
+REPLANNABLE = ("booked",)
+
+
+@dataclass(frozen=True)
+class PlannedVisit:
+    """A visit with its time and place, ready to be booked or moved there."""
+
+    visit: Visit
+    option: VisitOption
+    starts_at: datetime
+    ends_at: datetime
+    items: tuple[OpenItem, ...]
+    preparation: tuple[Preparation, ...]
+    explanation: dict[str, Any]
+    fallback: bool = False
+    replaces: tuple[BookedVisit, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What is to be written: verdicts on items, visits to book, and items for which no time was found."""
+
+    snapshot: Snapshot
+    verdicts: list[Verdict]
+    visits: list[PlannedVisit] = field(default_factory=list)
+    unplaced: dict[int, str] = field(default_factory=dict)
+    rules: list[IntervalRule] = field(default_factory=list)
+    trace: list[Answer] = field(default_factory=list)
+    watched: list[Question] = field(default_factory=list)
+
+
+class Planner:
+    """Plans the bookable items of one snapshot."""
+
+    def __init__(self, hospital: Hospital, snapshot: Snapshot, now: datetime) -> None:
+        self.hospital = hospital
+        self.snapshot = snapshot
+        self.now = now
+        self.budget = Budget(hospital.settings.booking_seconds)
+        self.rollout: Rollout = hospital.rollouts.at(snapshot.rollout_version)
+        self.judge = Judge(hospital, self.rollout, self.budget, now)
+        self.calendar = snapshot.catalogue.calendar
+        self.days = days_from(self.calendar.day_of(now), hospital.settings.horizon_days)
+        self.allocator = Allocator(hospital, snapshot, self.rollout, self.judge, self.budget, self.days, now)
+
+    def plan(self) -> Plan:
+        """The patient's plan: everything that may be booked now, at its time."""
+        verdicts = self.judge.verdicts(self.snapshot)
+        plan = Plan(self.snapshot, verdicts, trace=self.budget.trace, watched=self.judge.watched)
+        fresh = [verdict for verdict in verdicts if verdict.bookable and verdict.item.appointment is None]
+        for group in _together(fresh):
+            self._plan_group(plan, group)
+        return plan
+
+    def _plan_group(self, plan: Plan, fresh: list[Verdict]) -> None:
+        movable = self._movable(plan, fresh)
+        if movable:
+            trial = self._solve(plan, [*fresh, *(verdict for verdict, _ in movable)], [old for _, old in movable])
+            if trial is not None and _nothing_later(trial):
+                self._accept(plan, trial)
+                return
+        self._accept(plan, self._solve(plan, fresh, []) or [])
+        placed = {item.id for visit in plan.visits for item in visit.items}
+        for verdict in fresh:
+            if verdict.item.id not in placed:
+                plan.unplaced.setdefault(verdict.item.id, "no_time")
+
+    def _movable(self, plan: Plan, fresh: Sequence[Verdict]) -> list[tuple[Verdict, BookedVisit]]:
+        """Booked items that a new one may be planned together with: automatic, not moved, outside the freeze time."""
+        free_from = self.now + self.hospital.settings.freeze
+        visits = {
+            visit.id: visit
+            for visit in self.snapshot.visits
+            if visit.state in REPLANNABLE and visit.automatic and not visit.moved and visit.starts_at > free_from
+        }
+        departments = {verdict.item.department for verdict in fresh}
+        clusters = self._clusters(fresh[0].item)
+        return [
+            (verdict, visits[verdict.item.appointment])
+            for verdict in plan.verdicts
+            if verdict.item.appointment in visits
+            and verdict.bookable
+            and verdict.item.encounter_id == fresh[0].item.encounter_id
+            and (clusters or verdict.item.department in departments)
+        ]
+
+    def _clusters(self, item: OpenItem) -> bool:
+        department = item.order.ordering_department
+        return bool(self.rollout.chain(department, "allocate", self.snapshot.patient.id))
+
+    def _accept(self, plan: Plan, visits: list[PlannedVisit]) -> None:
+        plan.visits += visits
+
+    # Visits
+
+    def _solve(
+        self, plan: Plan, verdicts: Sequence[Verdict], freed: Sequence[BookedVisit]
+    ) -> list[PlannedVisit] | None:
+        items = {verdict.item.key: verdict.item for verdict in verdicts}
+        visits = self._visits(plan, verdicts)
+        if not visits:
+            return None
+        rules = self._rules(plan, verdicts)
+        preparations = {visit.key: self.preparation([items[key] for key in visit.items]) for visit in visits}
+        visits = [self.limited(visit, preparations[visit.key], verdicts) for visit in visits]
+        constraints = self.constraints(plan, rules, items, exclude={visit.id for visit in freed})
+        visits = [visit for visit in visits if not any(items[key].id in plan.unplaced for key in visit.items)]
+        result = self.allocator.allocate(visits, items, constraints, freed)
+        plan.unplaced.update(result.unplaced)
+        return [self._planned(found, items, preparations[found.visit.key], freed) for found in result.found]
+
+    def _visits(self, plan: Plan, verdicts: Sequence[Verdict]) -> list[Visit]:
+        by_department: dict[str, list[Verdict]] = defaultdict(list)
+        for verdict in verdicts:
+            by_department[verdict.item.department].append(verdict)
+        visits = []
+        for department, group in by_department.items():
+            answer = self.requirements(department, [verdict.item for verdict in group])
+            if answer is None:
+                plan.unplaced.update({verdict.item.id: "rule_unavailable" for verdict in group})
+                continue
+            for visit in answer:
+                if visit.options:
+                    visits.append(visit)
+                else:
+                    plan.unplaced.update({v.item.id: "no_resource" for v in group if v.item.key in visit.items})
+        return visits
+
+    def requirements(self, department: str, items: Sequence[OpenItem]) -> list[Visit] | None:
+        """The visits a department makes of its items, or None when its rules are unavailable (closed)."""
+        orders = _orders(items)
+        groups = {group.code: group for group in self.snapshot.catalogue.groups_of(department)}
+        keys = [item.key for item in items]
+        check = answers.about(answers.requirements, keys, groups)
+        arguments = {
+            "orders": orders,
+            "patient": self.snapshot.patient,
+            "groups": tuple(groups.values()),
+            "evidence": self.snapshot.evidence,
+            "now": self.now,
+        }
+        for link in self.rollout.chain(department, "requirements", self.snapshot.patient.id):
+            answer = self._ask(link, "requirements", department, arguments, check)
+            if answer.failure:
+                return None
+            if answer.value is not None:
+                self.judge.watch(department, "requirements", arguments, [answer.value])
+                return list(answer.value)
+        visits = [self._default_visit(item) for item in items]
+        self.judge.watch(department, "requirements", arguments, [visits])
+        return visits
+
+    def _default_visit(self, item: OpenItem) -> Visit:
+        options = tuple(
+            VisitOption(
+                service.group,
+                service.campus,
+                service.zone,
+                (Segment("exam", service.minutes, (Need("room", service.group),)),),
+            )
+            for service in item.view.services
+            if service.mode is BookingMode.AUTOMATIC
+        )
+        fasting = item.view.item.attributes.get("fasting_hours", 0) >= FASTING_HOURS
+        return Visit(item.key, item.department, (item.key,), options, fasting=fasting)
+
+    def limited(self, visit: Visit, preparations: Sequence[Preparation], verdicts: Sequence[Verdict]) -> Visit:
+        """The visit with its earliest and latest start: preparation, findings that delay, gates that run out."""
+        own = [verdict for verdict in verdicts if verdict.item.key in visit.items]
+        fasting = any(verdict.item.order.known("fasting") is True for verdict in own)
+        reachable = self.now + max(self.hospital.settings.notice, lead(preparations, fasting))
+        earliest = [reachable, *(filter(None, (visit.earliest, *(verdict.earliest for verdict in own))))]
+        latest = list(filter(None, (visit.latest, *(verdict.gate_until for verdict in own))))
+        return replace(visit, earliest=max(earliest), latest=min(latest) if latest else None)
+
+    def preparation(self, items: Sequence[OpenItem]) -> tuple[Preparation, ...]:
+        """What the patient must do before a visit, in the department's words or else the core's."""
+        views = [item.view for item in items]
+        check = answers.preparation
+        steps: list[Preparation] = []
+        for link in self.rollout.chain(items[0].department, "preparation", self.snapshot.patient.id):
+            answer = self._ask(link, "preparation", items[0].department, {"items": views}, check)
+            steps += answer.value or ()
+        self.judge.watch(items[0].department, "preparation", {"items": views}, [steps])
+        return tuple(steps or core_preparation(views))
+
+    # Constraints
+
+    def _rules(self, plan: Plan, verdicts: Sequence[Verdict]) -> list[IntervalRule]:
+        departments = {verdict.item.department for verdict in verdicts}
+        departments |= {exam.item.department for exam in self.snapshot.exams}
+        rules, failed = self.interval_rules(departments)
+        for verdict in verdicts:
+            if verdict.item.department in failed:
+                plan.unplaced[verdict.item.id] = "rule_unavailable"
+        plan.rules += [rule for rule in rules if rule not in plan.rules]
+        return rules
+
+    def interval_rules(self, departments: Iterable[str]) -> tuple[list[IntervalRule], set[str]]:
+        """The distances of these departments for this patient, and the departments whose rules failed."""
+        rules: list[IntervalRule] = []
+        failed: set[str] = set()
+        context = MappingProxyType(dict(self.snapshot.context()))
+        arguments = {"patient": self.snapshot.patient, "context": context, "now": self.now}
+        for department in sorted(departments):
+            for answer in self.judge.ask(
+                department, "interval_rules", self.snapshot.patient, arguments, answers.interval_rules
+            ):
+                rules += answer.value or ()
+                if answer.failure:
+                    failed.add(department)
+        return rules, failed
+
+    def constraints(
+        self, plan: Plan, rules: Sequence[IntervalRule], items: dict[str, OpenItem], exclude: set[int]
+    ) -> Constraints:
+        kept = [visit for visit in self.snapshot.visits if visit.id not in exclude]
+        left_out = {visit.number for visit in self.snapshot.visits if visit.id in exclude}
+        occupied = [Occupied(start, end, visit.zone) for visit in kept for start, end in visit.segments]
+        occupied += [Occupied(visit.starts_at, visit.ends_at, visit.option.zone) for visit in plan.visits]
+        exams = [exam for exam in self.snapshot.exams if exam.appointment not in left_out]
+        exams += [exam for visit in plan.visits for exam in _exams(visit)]
+        return Constraints(
+            self.calendar,
+            self.days,
+            {key: item.view for key, item in items.items()},
+            rules,
+            exams,
+            occupied,
+            self.snapshot.catalogue.walking,
+        )
+
+    def _planned(
+        self,
+        found: Found,
+        items: dict[str, OpenItem],
+        preparation: tuple[Preparation, ...],
+        freed: Sequence[BookedVisit],
+    ) -> PlannedVisit:
+        visit, placement, proposal = found.visit, found.placement, found.proposal
+        option = option_of(visit, placement)
+        minutes = max(segment.after_max + segment.minutes for segment in option.segments)
+        own = tuple(items[key] for key in visit.items)
+        mine = {item.appointment for item in own}
+        return PlannedVisit(
+            visit,
+            option,
+            placement.starts_at,
+            placement.starts_at + timedelta(minutes=minutes),
+            own,
+            preparation,
+            {
+                "code": proposal.code,
+                "why": {"zh": proposal.reason.zh, "en": proposal.reason.en},
+                "not_before": visit.earliest.isoformat() if visit.earliest else None,
+                "proven": proposal.proven,
+            },
+            found.fallback,
+            tuple(old for old in freed if old.id in mine),
+        )
+
+    def _ask(self, link: Link, hook: str, department: str, arguments: dict[str, Any], check: Any) -> Answer:
+        return self.hospital.dispatcher.ask(
+            link.plugin, hook, department, {**arguments, "settings": link.settings}, check, self.budget
+        )
+
+
+def _together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Items of one encounter and one ordering department are planned together."""
+    groups: dict[tuple[int, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        groups[verdict.item.encounter_id, verdict.item.order.ordering_department].append(verdict)
+    return list(groups.values())
+
+
+def _orders(items: Iterable[OpenItem]) -> list[Any]:
+    """The orders of some items, each with just those items and the services that are booked automatically."""
+    grouped: dict[str, list[OpenItem]] = defaultdict(list)
+    for item in items:
+        grouped[item.order.number].append(item)
+    return [
+        replace(group[0].order, items=tuple(_automatic(item) for item in group)) for group in grouped.values()
+    ]
+
+
+def _automatic(item: OpenItem) -> Any:
+    services = tuple(service for service in item.view.services if service.mode is BookingMode.AUTOMATIC)
+    return replace(item.view, services=services)
+
+
+def _exams(visit: PlannedVisit) -> list[Examination]:
+    return [Examination(item.view.item, visit.starts_at, visit.ends_at, visit.visit.key) for item in visit.items]
+
+
+def _nothing_later(visits: Sequence[PlannedVisit]) -> bool:
+    return all(visit.starts_at <= old.starts_at for visit in visits for old in visit.replaces)

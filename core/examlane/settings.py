@@ -1,0 +1,61 @@
+"""The hospital's settings, from the environment. No secret has a default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every number a hospital may want otherwise, with its unit and default."""
+
+    database: str = "sqlite:///examlane.db"
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
+    horizon_days: int = 28
+    notice: timedelta = timedelta(minutes=30)
+    """A patient must have this long between the message and the start."""
+    planning_window: timedelta = timedelta(seconds=3)
+    """Payments of one encounter that arrive within this time are planned together."""
+    freeze: timedelta = timedelta(hours=24)
+    """Closer to its start than this, a booked visit is no longer re-planned automatically."""
+    tentative_cutoff: timedelta = timedelta(hours=24)
+    """A tentative visit whose gate is still closed this long before its start loses its seat."""
+    hold: timedelta = timedelta(minutes=5)
+    other_campus_days: int = 3
+    """Another campus is used when it is at least this many days earlier."""
+    emergency_within: timedelta = timedelta(hours=4)
+    """An emergency that finds no seat within this time gets an audited extra seat (加号)."""
+    no_show_grace: timedelta = timedelta(minutes=15)
+    hook_seconds: float = 0.3
+    booking_seconds: float = 1.0
+    desk_deadline: timedelta = timedelta(hours=4)
+    pilot_salt: str = "examlane"
+    release: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "outpatient": "paid",
+            "inpatient": "verified",
+            "emergency": "accepted",
+            "checkup": "contract",
+        }
+    )
+    """Which fact lets an item be booked, per class of encounter."""
+    reserve_release: Mapping[str, timedelta] = field(
+        default_factory=lambda: {"inpatient": timedelta(hours=24), "emergency": timedelta(hours=2)}
+    )
+    """How long before its start a reserved seat flows to everybody."""
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE and EXAMLANE_HORIZON_DAYS."""
+    values = os.environ if environment is None else environment
+    default = Settings()
+    return Settings(
+        database=values.get("EXAMLANE_DATABASE", default.database),
+        zone=ZoneInfo(values.get("EXAMLANE_TIME_ZONE", default.zone.key)),
+        horizon_days=int(values.get("EXAMLANE_HORIZON_DAYS", default.horizon_days)),
+        pilot_salt=values.get("EXAMLANE_PILOT_SALT", default.pilot_salt),
+    )

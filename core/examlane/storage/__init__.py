@@ -1,0 +1,1 @@
+"""Storage: the tables, connecting, and write transactions. Nothing here knows what a booking is."""

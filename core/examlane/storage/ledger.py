@@ -1,0 +1,305 @@
+"""The tables of appointments, of what was recorded and told, and of who may ask."""
+
+from __future__ import annotations
+
+from peewee import SQL, CharField, Check, ForeignKeyField, IntegerField, TextField
+
+from examlane.storage import models
+from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
+from examlane.storage.models import Encounter, ExamItem, OrderItem, Patient, Resource, ResourceGroup, Slot, Table
+
+# Appointments
+
+
+class Itinerary(Table):
+    """Appointments planned together."""
+
+    patient = ForeignKeyField(Patient)
+    code = CharField(max_length=64)
+    reason = JsonField(default="{}")
+    proven = FlagField(default=0)
+    created_at = InstantField()
+
+
+class Appointment(Table):
+    """One visit of one patient for 1..n order items. Its number never changes; each change is a version."""
+
+    number = CharField(max_length=16, unique=True)
+    patient = ForeignKeyField(Patient)
+    encounter = ForeignKeyField(Encounter)
+    department = CharField(max_length=32)
+    group = ForeignKeyField(ResourceGroup, index=False)
+    state = CharField(max_length=16)
+    day = DayField()
+    start_at = InstantField()
+    end_at = InstantField()
+    period_start_at = InstantField()
+    period_end_at = InstantField()
+    queue_number = IntegerField()
+    version = IntegerField(default=1)
+    automatic = FlagField(default=1)
+    moved_by_patient = FlagField(default=0)
+    fallback = FlagField(default=0)
+    hold_expires_at = InstantField(null=True)
+    itinerary = ForeignKeyField(Itinerary, null=True)
+    preparation = JsonField(default="[]")
+    explanation = JsonField(default="{}")
+    no_show = JsonField(default="")
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("patient", "start_at"), False), (("department", "day"), False), (("state", "end_at"), False))
+
+
+class AppointmentItem(Table):
+    """Which order items a visit serves; an exam split over two days has two sessions."""
+
+    appointment = ForeignKeyField(Appointment)
+    order_item = ForeignKeyField(OrderItem)
+    session = IntegerField(default=1)
+    active = FlagField(default=1)
+
+
+AppointmentItem.add_index(
+    AppointmentItem.index(
+        AppointmentItem.order_item,
+        AppointmentItem.session,
+        unique=True,
+        where=SQL("active = 1"),
+        name="one_active_appointment",
+    )
+)
+
+
+class AppointmentSegment(Table):
+    appointment = ForeignKeyField(Appointment)
+    position = IntegerField()
+    name = CharField(max_length=32)
+    start_at = InstantField()
+    end_at = InstantField()
+
+
+class Claim(Table):
+    """Seats of one slot held for one segment of a visit, until released."""
+
+    appointment = ForeignKeyField(Appointment)
+    segment = IntegerField()
+    slot = ForeignKeyField(Slot)
+    resource = ForeignKeyField(Resource, index=False)
+    role = CharField(max_length=32)
+    seats = IntegerField(default=1, constraints=[Check("seats > 0")])
+    released_at = InstantField(null=True)
+
+
+class AppointmentVersion(Table):
+    """Append-only: what an appointment was, from when, by whom, and on what evidence."""
+
+    appointment = ForeignKeyField(Appointment)
+    version = IntegerField()
+    from_state = CharField(max_length=16, default="")
+    state = CharField(max_length=16)
+    start_at = InstantField()
+    end_at = InstantField()
+    claims = JsonField(default="[]")
+    evidence = JsonField(default="{}")
+    actor = CharField(max_length=64)
+    channel = CharField(max_length=16)
+    reason = CharField(max_length=200, default="")
+    at = InstantField()
+
+    class Meta:
+        indexes = ((("appointment", "version"), True),)
+
+
+class AppointmentInterval(Table):
+    """A distance that was owed between two visits when one of them was booked, in seconds either way."""
+
+    first = ForeignKeyField(Appointment)
+    second = ForeignKeyField(Appointment)
+    rule = CharField(max_length=64)
+    rule_version = CharField(max_length=32)
+    relation = CharField(max_length=8)
+    after_seconds = IntegerField(default=0)
+    before_seconds = IntegerField(default=0)
+    overridden_by = CharField(max_length=64, default="")
+
+
+class PastExamination(Table):
+    """An exam done or booked elsewhere, so that intervals and clusters see it."""
+
+    patient = ForeignKeyField(Patient)
+    item = ForeignKeyField(ExamItem)
+    start_at = InstantField()
+    end_at = InstantField()
+    source = CharField(max_length=64)
+
+
+class QueueCounter(Table):
+    group = ForeignKeyField(ResourceGroup, index=False)
+    day = DayField()
+    last = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("group", "day"), True),)
+
+
+# What was recorded and told
+
+
+class Peer(Table):
+    """A system that must hear events; `event_types` empty means all of them."""
+
+    code = CharField(max_length=32, unique=True)
+    address = CharField(max_length=300, default="")
+    event_types = JsonField(default="[]")
+    enabled = FlagField(default=1)
+    created_at = InstantField()
+
+
+class Event(Table):
+    """What a peer must hear about a subject, numbered per subject and peer; sent by the worker."""
+
+    event_id = CharField(max_length=36, unique=True)
+    peer = ForeignKeyField(Peer, index=False)
+    subject = CharField(max_length=24)
+    subject_key = CharField(max_length=80)
+    sequence = IntegerField()
+    kind = CharField(max_length=48)
+    payload = JsonField()
+    created_at = InstantField()
+    due_at = InstantField()
+    lease_until = InstantField(default=0)
+    attempts = IntegerField(default=0)
+    sent_at = InstantField(null=True)
+    dead = FlagField(default=0)
+    error = CharField(max_length=200, default="")
+
+    class Meta:
+        indexes = ((("peer", "subject", "subject_key", "sequence"), True),)
+
+
+Event.add_index(Event.index(Event.due_at, Event.id, where=SQL("sent_at is null and dead = 0"), name="event_due"))
+
+
+class DeskTask(Table):
+    """Why automation stopped, who owns it, since when, until when, and the next step."""
+
+    code = CharField(max_length=64)
+    department = CharField(max_length=32)
+    owner = CharField(max_length=64, default="registrar")
+    patient = ForeignKeyField(Patient, null=True)
+    order_item = ForeignKeyField(OrderItem, null=True)
+    appointment = ForeignKeyField(Appointment, null=True)
+    reason = JsonField(default="{}")
+    next_step = JsonField(default="{}")
+    opened_at = InstantField()
+    deadline_at = InstantField(null=True)
+    closed_at = InstantField(null=True)
+    closed_by = CharField(max_length=64, default="")
+
+
+DeskTask.add_index(
+    DeskTask.index(
+        DeskTask.order_item, DeskTask.code, unique=True, where=SQL("closed_at is null"), name="one_open_desk_task"
+    )
+)
+
+
+class BookingDue(Table):
+    """A patient whose facts changed and whose plan is due; deleted by the transaction that books."""
+
+    patient = ForeignKeyField(Patient, unique=True)
+    due_at = InstantField(index=True)
+    attempts = IntegerField(default=0)
+    generation = IntegerField(default=1)
+
+
+class Tick(Table):
+    """A periodic job's next turn, taken by compare-and-set."""
+
+    name = CharField(max_length=32, unique=True)
+    due_at = InstantField()
+
+
+class Audit(Table):
+    at = InstantField()
+    actor = CharField(max_length=64)
+    channel = CharField(max_length=16)
+    action = CharField(max_length=48)
+    subject = CharField(max_length=24)
+    subject_key = CharField(max_length=80)
+    version = IntegerField(null=True)
+    request_id = CharField(max_length=64, default="")
+    detail = JsonField(default="{}")
+
+    class Meta:
+        indexes = ((("subject", "subject_key"), False),)
+
+
+class Receipt(Table):
+    """A client's request key with its effect and answer: a repeated request changes nothing."""
+
+    client = CharField(max_length=64)
+    key = CharField(max_length=128)
+    fingerprint = CharField(max_length=64)
+    subject = CharField(max_length=24)
+    subject_key = CharField(max_length=80)
+    answer = TextField(null=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("client", "key"), True),)
+
+
+class ShadowDecision(Table):
+    """What a plugin in shadow would have said beside what was decided, asked after the commit on the stored input."""
+
+    department = CharField(max_length=32)
+    plugin = CharField(max_length=64)
+    hook = CharField(max_length=32)
+    question = JsonField()
+    live = JsonField()
+    shadow = JsonField(null=True)
+    differs = FlagField(null=True)
+    created_at = InstantField()
+    asked_at = InstantField(null=True)
+
+
+# Who may ask
+
+
+class StaffUser(Table):
+    login = CharField(max_length=64, unique=True)
+    name = CharField(max_length=64)
+    password_hash = CharField(max_length=200)
+    role = CharField(max_length=32)
+    departments = JsonField(default="[]")
+    disabled = FlagField(default=0)
+    failures = IntegerField(default=0)
+    locked_until = InstantField(null=True)
+
+
+class StaffSession(Table):
+    token_hash = CharField(max_length=64, unique=True)
+    user = ForeignKeyField(StaffUser)
+    created_at = InstantField()
+    seen_at = InstantField()
+
+
+class ApiClient(Table):
+    code = CharField(max_length=64, unique=True)
+    name = CharField(max_length=64)
+    secret_hash = CharField(max_length=64)
+    role = CharField(max_length=32, default="integration")
+    departments = JsonField(default="[]")
+    disabled = FlagField(default=0)
+
+
+TABLES: tuple[type[Table], ...] = tuple(
+    table
+    for module in (models.__dict__, globals())
+    for table in module.values()
+    if isinstance(table, type) and issubclass(table, Table) and table is not Table
+    if table.__module__ == module["__name__"]
+)
+"""All tables, referenced ones first."""

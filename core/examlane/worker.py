@@ -1,0 +1,78 @@
+"""The worker's loop: plans that are due, holds that ended, no-shows, shadow questions, and events to peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from examlane.appointments import booking, changes, noshow
+from examlane.capacity import rosters
+from examlane.capacity.availability import SlotCalendar
+from examlane.capacity.calendar import days_from
+from examlane.domain import BookingRequest
+from examlane.extension import shadow
+from examlane.hospital import Hospital
+from examlane.planning.constraints import audiences
+from examlane.records import events, jobs
+from examlane.records.audit import SYSTEM
+from examlane.records.events import Send
+from examlane.storage.fields import epoch
+
+SWEEP_SECONDS = 60
+PUBLISH_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one turn of the worker did."""
+
+    settled: int
+    expired: int
+    no_shows: int
+    shadows: int
+    sent: int
+
+    @property
+    def idle(self) -> bool:
+        return not any((self.settled, self.expired, self.no_shows, self.shadows, self.sent))
+
+
+def turn(hospital: Hospital, send: Send) -> Round:
+    """Do once whatever is due now. Safe to run in any number of processes."""
+    now = epoch(hospital.clock.now())
+    settled = booking.settle_due(hospital)
+    expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
+    missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
+    if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
+        publish(hospital)
+    asked = _ask_shadows(hospital, now)
+    return Round(settled, expired, missed, asked, events.deliver_due(hospital.database, send, now))
+
+
+def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:
+    """Turn until `wait(seconds)` says stop; idle turns wait, busy ones go on at once."""
+    while not wait(0.5 if turn(hospital, send).idle else 0.0):
+        continue
+
+
+def publish(hospital: Hospital) -> int:
+    """Keep the slots of the whole horizon published."""
+    calendar = hospital.calendar
+    days = days_from(calendar.day_of(hospital.clock.now()), hospital.settings.horizon_days)
+    return rosters.publish(hospital.database, calendar, days)
+
+
+def _ask_shadows(hospital: Hospital, now: int) -> int:
+    rollout_version = hospital.database.value("SELECT value FROM setting WHERE name = 'rollout'") or 0
+    rollout = hospital.rollouts.at(rollout_version)
+
+    def availability(request: BookingRequest) -> SlotCalendar:
+        catalogue = hospital.catalogues.current()
+        first = catalogue.calendar.day_of(request.not_before)
+        return SlotCalendar(
+            hospital.database, catalogue, catalogue.calendar,
+            audiences(request.encounter.encounter_class, hospital.settings, hospital.clock.now()),
+            days_from(first, hospital.settings.horizon_days), request.not_before,
+        )  # fmt: skip
+
+    return shadow.ask_pending(hospital.database, hospital.dispatcher, rollout, availability, now)

@@ -1,0 +1,249 @@
+"""The pages for the integration platform and for operations say what the code does; their examples are run."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import inspect
+import json
+import re
+import shlex
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import pytest
+from flask import Flask
+from lxml import etree
+from werkzeug.serving import make_server
+
+from examlane import hookspecs, reasons
+from examlane.insight.invariants import INVARIANTS
+from examlane.storage.ledger import Event, Peer
+from examlane.testing import World
+from examlane_api import access, identity, problems
+from examlane_api.app import create_app
+from examlane_api.cli import cli
+from examlane_api.rest.api import PREFIX
+from examlane_api.soap.service import WSDL
+
+
+def _pages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("docs_pages.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+docs = _pages()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = docs.hospital(tmp_path)
+    yield found
+    found.hospital.close()
+
+
+@pytest.fixture
+def secret(world: World) -> str:
+    return identity.add_client(world.database, "his", "HIS")
+
+
+@pytest.fixture
+def app(world: World) -> Flask:
+    return create_app(world.hospital, "a secret for tests")
+
+
+def call(app: Flask, command: str, words: Mapping[str, str]) -> Any:
+    """Do what a curl command does."""
+    for name, value in words.items():
+        command = command.replace(f"${name}", value)
+    url, *options = shlex.split(command.strip().removeprefix("curl "))
+    method, headers, body = "GET", {}, None
+    parts = [url, *options]
+    while parts:
+        part = parts.pop(0)
+        if part == "-X":
+            method = parts.pop(0)
+        elif part == "-H":
+            name, _, value = parts.pop(0).partition(": ")
+            headers[name] = value
+        elif part == "-d":
+            body = parts.pop(0)
+        else:
+            url = part
+    return app.test_client().open(url, method=method, headers=headers, data=body).get_json()
+
+
+def holds(shown: Any, actual: Any, at: str = "") -> None:
+    """Everything shown is in the answer."""
+    if shown == "…":
+        return
+    if isinstance(shown, dict):
+        for name, value in shown.items():
+            assert name in actual, f"{at}/{name}"
+            holds(value, actual[name], f"{at}/{name}")
+    elif isinstance(shown, list):
+        assert len(shown) == len(actual), at
+        for index, value in enumerate(shown):
+            holds(value, actual[index], f"{at}/{index}")
+    else:
+        assert shown == actual, at
+
+
+def test_every_curl_example_gets_the_answer_shown(app: Flask, secret: str) -> None:
+    words = {"BASE": PREFIX, "TOKEN": f"his.{secret}", "NUMBER": ""}
+    blocks = docs.FENCE.findall(docs.page("integration.md"))
+    examples = [
+        (body, json.loads(answer))
+        for (_, body), (language, answer) in pairwise(blocks)
+        if body.startswith("curl ") and language == "json"
+    ]
+    assert len(examples) == sum(body.startswith("curl ") for _, body in blocks)
+    for command, shown in examples:
+        answer = call(app, command, words)
+        holds(shown, answer, command.splitlines()[0])
+        if answer.get("state") == "booked" and "items" in shown:
+            words["NUMBER"] = answer["items"][0]["appointment"]["number"]
+
+
+def shown_path(rule: str) -> str:
+    return re.sub(r"<(?:string:)?(\w+)>", r"{\1}", rule.removeprefix(PREFIX))
+
+
+def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
+    actual = {
+        (f"{method} {shown_path(rule.rule)}", view.operation)
+        for rule in app.url_map.iter_rules()
+        for view in [app.view_functions[rule.endpoint]]
+        if rule.rule.startswith(PREFIX) and hasattr(view, "operation")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    shown = [row for row in docs.rows(docs.section(docs.page("integration.md"), "REST")) if len(row) == 3]
+    assert {(docs.code(row[0]), docs.code(row[1])) for row in shown} == actual
+
+
+def test_every_soap_operation_and_its_permission_is_in_the_table() -> None:
+    tree = etree.parse(str(WSDL))
+    port = "{http://schemas.xmlsoap.org/wsdl/}portType"
+    actual = {str(each.get("name")) for each in tree.find(port).iter("{http://schemas.xmlsoap.org/wsdl/}operation")}
+    shown = docs.rows(docs.section(docs.page("integration.md"), "SOAP"))
+    assert {docs.code(row[0]) for row in shown} == actual
+    rest = docs.rows(docs.section(docs.page("integration.md"), "REST"))
+    calls = {docs.code(row[0]): docs.code(row[1]) for row in rest if len(row) == 3}
+    assert all(calls[docs.code(row[1])] == docs.code(row[2]) for row in shown)
+    assert {docs.code(row[2]) for row in shown} <= set(access.operations())
+
+
+def test_the_soap_example_books(app: Flask, secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    names: dict[str, Any] = {"ADDRESS": f"http://127.0.0.1:{server.server_port}", "SECRET": secret}
+    try:
+        for language, body in docs.FENCE.findall(docs.section(docs.page("integration.md"), "SOAP")):
+            if language == "python":
+                exec(compile(body, "integration.md", "exec"), names)
+    finally:
+        names["session"].close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    booked_at, refused = capsys.readouterr().out.splitlines()
+    assert "超声室" in booked_at
+    assert refused.startswith("not_found")
+
+
+def test_events_are_as_shown(world: World) -> None:
+    shown = next(
+        json.loads(body)
+        for language, body in docs.FENCE.findall(docs.section(docs.page("integration.md"), "Events"))
+        if language == "json"
+    )
+    database = world.database
+    database.write(lambda: database.insert(Peer, code="RIS", address="http://ris", created_at=0))
+    docs.booked(world, "US-HEART")
+    with database.bound():
+        told = {event.kind: json.loads(event.payload) for event in Event.select()}
+    kinds = docs.rows(docs.section(docs.page("integration.md"), "Events"))
+    payloads = {docs.code(row[0].split(",")[0]): row[-1] for row in kinds}
+    assert set(told["appointment.booked"]) == set(shown["payload"])
+    for kind, shown_names in payloads.items():
+        if kind in told and shown_names.startswith("`"):
+            assert set(told[kind]) == set(docs.code(shown_names).split(", "))
+    assert set(told) <= set(payloads)
+
+
+def reason_table() -> str:
+    return docs.table(
+        ("code", "中文", "English"),
+        *((f"`{name}`", text.zh, text.en) for name, text in reasons.REASONS.items()),
+    )
+
+
+def test_the_reason_codes_are_those_of_the_code() -> None:
+    assert docs.between(docs.page("integration.md"), "reasons") == reason_table()
+
+
+def test_every_status_and_every_refusal_is_explained() -> None:
+    text = docs.section(docs.page("integration.md"), "Errors")
+    shown = {docs.code(row[0]) for row in docs.rows(text)}
+    assert {str(status) for status in problems.TITLES} <= shown
+    package = Path(str(inspect.getfile(hookspecs))).parent
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    raised = set(re.findall(r"(?:Conflict|Refused)\(\s*\"(\w+)\"", source))
+    assert {name for name in shown if not name.isdigit()} == raised
+
+
+# Operations
+
+
+def commands(group: click.Group, before: str = "examlane") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before} {name}")
+        else:
+            yield f"{before} {name}"
+
+
+def test_every_command_and_only_those_are_in_the_table() -> None:
+    shown = {docs.code(row[0]) for row in docs.rows(docs.section(docs.page("operations.md"), "Commands"))}
+    assert shown == set(commands(cli))
+
+
+def test_every_setting_of_the_environment_is_in_the_table() -> None:
+    source = "".join(
+        Path(inspect.getfile(module)).read_text("utf-8")
+        for module in (sys.modules["examlane.settings"], sys.modules["examlane_api.cli"])
+    )
+    shown = {docs.code(row[0]) for row in docs.rows(docs.section(docs.page("operations.md"), "Settings"))}
+    assert shown == set(re.findall(r"\"(EXAMLANE_\w+)\"", source))
+
+
+def invariant_table() -> str:
+    return docs.table(
+        ("id", "what holds", "应当成立"),
+        *((f"`{each.id}`", each.title.en, each.title.zh) for each in INVARIANTS),
+    )
+
+
+def test_the_invariants_are_those_of_the_code() -> None:
+    assert docs.between(docs.page("operations.md"), "invariants") == invariant_table()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(docs.ROOT / "setup.cfg", "utf-8")
+    lists = [parser["options"]["install_requires"], parser["options.extras_require"]["postgres"]]
+    lists += [parser["testenv"]["deps"], parser["testenv:types"]["deps"]]
+    declared = {re.split(r"[\[<>=;]", line)[0].strip() for text in lists for line in text.strip().splitlines()}
+    shown = {docs.code(row[0]) for row in docs.rows(docs.page("dependencies.md"))}
+    assert declared == shown
