@@ -16,6 +16,7 @@ import pstats
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -87,11 +88,15 @@ def _measure(url: str, length: Length, profile: bool) -> dict[str, Any]:
     parts = costs.measure(here, lambda number: _book(here, "T", number), length.timed)
     if profile:
         _profile(here, length.timed)
+    reasons = here.database.rows(
+        "SELECT reason, count(*) FROM order_item WHERE key LIKE 'OZ%' AND reason <> 'booked' GROUP BY reason"
+    )
     broken = invariants.check(here.database, clock=here.clock)
     here.close()
     return {
         "clients": {str(count): _summary(rounds[count]) for count in CLIENTS},
         "costs": asdict(parts),
+        "unbooked": dict(reasons),
         "broken_invariants": [violation.id for violation in broken],
     }
 
@@ -104,8 +109,13 @@ def _record(here: Hospital, item: str) -> list[replay.Recording]:
         # A full row of rooms between two recordings gives each another start.
         for room in range(hospital.ROOMS + number):
             hospital.book(here, f"{serial}X{room}", item)
-        found.append(replay.record(here.database, serial, lambda serial=serial: hospital.book(here, serial, item)))
+        found.append(replay.record(here.database, serial, partial(_must_book, here, serial, item)))
     return found
+
+
+def _must_book(here: Hospital, serial: str, item: str) -> None:
+    if not hospital.book(here, serial, item):
+        sys.exit(f"{serial} was not booked: the recording would not be a whole booking")
 
 
 def _book(here: Hospital, prefix: str, number: int) -> None:
@@ -130,6 +140,7 @@ def _summary(rounds: Sequence[dict[str, list[load.Done]]]) -> dict[str, Any]:
             "to_bare": median(speed[way] / speed[load.RAW] for speed in speeds),
             "lowest": min(speed[way] / speed[load.RAW] for speed in speeds),
             "highest": max(speed[way] / speed[load.RAW] for speed in speeds),
+            "unbooked": sum(client.unbooked for one in rounds for client in one[way]),
             "client_cpu_ms": median(_cpu(one[way]) for one in rounds),
         }
         for way in load.WAYS
@@ -141,14 +152,16 @@ def _cpu(done: Sequence[load.Done]) -> float:
 
 
 def _print(engine: str, found: dict[str, Any]) -> None:
-    print(f"\n{engine}\n{'':44}{'per second':>12}{'to (a)':>9}{'range':>14}{'client CPU ms':>15}")
+    print(f"\n{engine}\n{'':44}{'per second':>12}{'to (a)':>9}{'range':>14}{'client CPU ms':>15}{'unbooked':>10}")
     for count, ways in found["clients"].items():
         print(f"  {count} client{'s' if count != '1' else ''}")
         for way, row in ways.items():
             spread = f"{row['lowest']:.2f}-{row['highest']:.2f}"
-            numbers = f"{row['per_second']:12.1f}{row['to_bare']:9.2f}{spread:>14}{row['client_cpu_ms']:15.2f}"
-            print(f"    {TITLES[way]:40}{numbers}")
+            speed = f"{row['per_second']:12.1f}{row['to_bare']:9.2f}{spread:>14}"
+            print(f"    {TITLES[way]:40}{speed}{row['client_cpu_ms']:15.2f}{row['unbooked']:10}")
     _print_costs(found["costs"])
+    if found["unbooked"]:
+        print(f"  orders without an appointment, by reason: {found['unbooked']}")
     print(f"  broken invariants: {', '.join(found['broken_invariants']) or 'none'}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Stopwatch:
     """Tells which part of a booking each moment of one thread belongs to."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self._parts = [REST]
         self._since = time.perf_counter()
@@ -90,7 +90,8 @@ def measure(hospital: Hospital, book: Callable[[int], None], bookings: int) -> C
         for number in range(bookings):
             book(number)
         watch.turn()
-    milliseconds = {part: seconds * 1000 / bookings for part, seconds in watch.seconds.most_common()}
+    dearest = sorted(watch.seconds.items(), key=lambda part: -part[1])
+    milliseconds = {part: seconds * 1000 / bookings for part, seconds in dearest}
     calls = watch.calls
     each = {part: round(calls[part] / bookings) for part in ("statements", "hooks", "commit")}
     return Costs(bookings, each["statements"], each["hooks"], each["commit"], milliseconds)

@@ -51,9 +51,10 @@ def _postgresql() -> Iterator[Path]:
 
 
 def _serving(fixtures: ModuleType, programs: Path, data: Path, user: dict[str, Any]) -> Iterator[Path]:
-    create = [programs / "initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", data]
+    create: list[str | Path] = [programs / "initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", data]
     subprocess.run(create, check=True, capture_output=True, **user)
-    command = [programs / "postgres", "-D", data, "-k", data, *(part for option in OPTIONS for part in ("-c", option))]
+    given = [part for option in OPTIONS for part in ("-c", option)]
+    command: list[str | Path] = [programs / "postgres", "-D", data, "-k", data, *given]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
     try:
         fixtures.wait_for(data)

@@ -18,6 +18,7 @@ from examlane.orders.patients import Identifier, PatientData
 from examlane.orders.release import PaymentData
 from examlane.records.audit import Actor
 from examlane.settings import Settings
+from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
 from examlane.testing import MORNING, require, small_hospital
 from examlane_radiology import hooks as radiology
@@ -54,7 +55,7 @@ def create(url: str) -> None:
     require(world, "CT", "radiology")
     require(world, "US", "ultrasound")
     database = world.database
-    database.write(lambda: database.insert(Peer, code="HIS", created_at=0))
+    database.write(lambda: database.insert(Peer, code="HIS", created_at=epoch(NOW)))
     database.rows("ANALYZE")
     world.hospital.close()
 
@@ -67,17 +68,16 @@ def connect(url: str) -> Hospital:
     return open_hospital(settings(url), SetClock(NOW), plugins)
 
 
-def book(hospital: Hospital, serial: str, item: str) -> None:
-    """One whole booking in process: the order is stored and judged, then paid and booked."""
+def book(hospital: Hospital, serial: str, item: str) -> bool:
+    """One whole booking in process: the order is stored and judged, then paid and booked. Whether it was booked."""
     now = hospital.clock.now()
     order = order_data(serial, item)
     catalogue = hospital.catalogues.current()
     intake.check(catalogue, order, now)
     patient = intake.record(hospital.database, catalogue, hospital.settings, order, CLIENT, now)
     booking.settle(hospital, patient, CLIENT)
-    paid = release.pay(hospital.database, hospital.settings, PaymentData(order.number, now), CLIENT, now)
-    if paid.patient is None or not booking.settle(hospital, paid.patient, CLIENT).appointments:
-        raise RuntimeError(f"{order.number} was not booked")
+    release.pay(hospital.database, hospital.settings, PaymentData(order.number, now), CLIENT, now)
+    return bool(booking.settle(hospital, patient, CLIENT).appointments)
 
 
 def disturb(hospital: Hospital, serial: str, count: int) -> None:

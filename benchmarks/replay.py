@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -27,6 +28,8 @@ BEGIN, COMMIT = "BEGIN", "COMMIT"
 ZONE = ZoneInfo("Asia/Shanghai")
 INSTANTS = 1_000_000_000
 """Whole numbers from here on are instants, smaller ones ids and counts."""
+PERIOD = 1800
+FEW = 5
 NUMBER = re.compile(r"[2-9A-Z]{4}-[2-9A-Z]{4}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SEATS = re.compile(r"\[\[\d+,(\d+)\]\]")
@@ -34,6 +37,7 @@ DAY = re.compile(r"\d{4}-\d\d-\d\d")
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 CHOICES = "AND start_at < ?"
 """Only the look-up of equally free slots has these words; the product takes a random one of its rows."""
+CHOSEN = ("slot", "resource")
 CLAIMS = "UPDATE slot SET taken"
 
 Row = Sequence[Any]
@@ -107,7 +111,7 @@ def record(database: Database, serial: str, book: Callable[[], None]) -> Recordi
 
     def traced(sql: str, *parameters: Any) -> list[Any]:
         found = rows(sql, *parameters)
-        statements.append(Statement(sql, parameters, tuple(tuple(row) for row in found)))
+        statements.append(Statement(sql, parameters, tuple(found if CHOICES in sql else _ordered(found))))
         return found
 
     @contextmanager
@@ -117,15 +121,19 @@ def record(database: Database, serial: str, book: Callable[[], None]) -> Recordi
             yield
         statements.append(Statement(COMMIT))
 
-    choice = random.choice
-    vars(database).update(rows=traced, _transaction=bordered)
-    random.choice = lambda values: values[0]
-    try:
+    with (
+        patch.object(random, "choice", lambda values: values[0]),
+        patch.object(database, "rows", traced),
+        patch.object(database, "_transaction", bordered),
+    ):
         book()
-    finally:
-        random.choice = choice
-        del database.rows, database._transaction
     return Recording(serial, tuple(statements))
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    """A few rows in an order that does not depend on the database's plan; many are never looked into."""
+    few = 1 < len(rows) < FEW
+    return sorted(rows, key=lambda row: str(row[0])) if few else list(rows)
 
 
 # Making the template
@@ -158,12 +166,13 @@ def _source(recordings: Sequence[Recording], position: int, index: int, values: 
     first = values[0]
     if isinstance(first, str):
         return _text(recordings, position, values)
-    if not isinstance(first, int) or len(set(values)) == 1:
-        return None
     sql = recordings[0].statements[position].sql
-    found = _origin(recordings, position, _table(sql, index), values)
-    # The period shown to the patient is cut to half hours: it stays as recorded and nothing depends on it.
-    if found is None and first < INSTANTS:
+    table = _table(sql, index)
+    # The same room may have been free in every recording; it will not be in every replay.
+    if not isinstance(first, int) or (len(set(values)) == 1 and table not in CHOSEN):
+        return None
+    found = _origin(recordings, position, table, values)
+    if found is None:
         raise ValueError(f"where {first} comes from in: {sql}")
     return found
 
@@ -210,7 +219,7 @@ def _day(recordings: Sequence[Recording], position: int) -> Source:
 
 def _origin(recordings: Sequence[Recording], position: int, table: str, values: Sequence[int]) -> Source | None:
     """The returned value that a parameter equals, or for instants is a fixed time away from, in every recording."""
-    same, away = [], []
+    same, away, cut = [], [], []
     for step, row, column in _places(recordings, position):
         differences = {
             value - recording.statements[step].rows[row][column]
@@ -220,12 +229,26 @@ def _origin(recordings: Sequence[Recording], position: int, table: str, values: 
             same.append((step, row, column, 0))
         elif len(differences) == 1 and values[0] > INSTANTS:
             away.append((step, row, column, differences.pop()))
+        elif values[0] > INSTANTS and differences <= set(range(-PERIOD, PERIOD + 1)):
+            cut.append((step, row, column, values[0] - _cut(recordings[0].statements[step].rows[row][column])))
     # Rows of different tables may be numbered alike: the id of the table that the parameter speaks of comes first.
     inserted = f"INSERT INTO {table} "
-    own = [place for place in same if recordings[0].statements[place[0]].sql.startswith(inserted)]
+    sqls = [statement.sql for statement in recordings[0].statements]
+    own = [
+        place
+        for place in same
+        if sqls[place[0]].startswith(inserted) or (table in CHOSEN and CHOICES in sqls[place[0]])
+    ]
     for step, row, column, later in (*own, *same, *away[-1:]):
         return lambda fresh: fresh.results[step][row][column] + later
+    for step, row, column, later in cut:
+        return lambda fresh: _cut(fresh.results[step][row][column]) + later
     return None
+
+
+def _cut(instant: int) -> int:
+    """The beginning of the period that a patient is shown."""
+    return instant - instant % PERIOD
 
 
 def _places(recordings: Sequence[Recording], position: int) -> Iterator[tuple[int, int, int]]:
@@ -233,7 +256,8 @@ def _places(recordings: Sequence[Recording], position: int) -> Iterator[tuple[in
     for step in range(position):
         returned = [recording.statements[step].rows for recording in recordings]
         rows = min(len(rows) for rows in returned)
-        for row in range(1 if CHOICES in recordings[0].statements[step].sql and rows else rows if rows < 5 else 0):
+        is_choice = CHOICES in recordings[0].statements[step].sql
+        for row in range(min(rows, 1) if is_choice else rows if rows < FEW else 0):
             for column in range(len(returned[0][row])):
                 if all(type(rows[row][column]) is int for rows in returned):
                     yield step, row, column
@@ -248,7 +272,6 @@ class Player:
     def __init__(self, driver: Driver, templates: Mapping[str, Sequence[Step]]) -> None:
         self._driver = driver
         self._templates = templates
-        self.lost = 0
 
     def play(self, item: str, serial: str) -> None:
         steps = self._templates[item]
@@ -261,11 +284,7 @@ class Player:
                     end = self._transaction(steps, at, fresh)
             else:
                 end = at if self._run(steps, at, fresh) else None
-            if end is None:
-                self.lost += 1
-                at = _after_commit(steps, at)
-            else:
-                at = end + 1
+            at = _after_commit(steps, at) if end is None else end + 1
 
     def _transaction(self, steps: Sequence[Step], at: int, fresh: Fresh) -> int | None:
         """Run to the commit; where it was, or None after a lost race."""
@@ -284,7 +303,7 @@ class Player:
             if not rows:
                 return False
             rows = [random.choice(rows)]
-        fresh.results[at] = rows
+        fresh.results[at] = _ordered(rows)
         return bool(rows) or not step.is_claim
 
 
@@ -304,7 +323,7 @@ class SqliteDriver:
         self._lock = FairLock(path.with_name(path.name + ".lock"))
 
     def execute(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        return self._connection.execute(sql, parameters).fetchall()
+        return list(self._connection.execute(sql, parameters))
 
     def held(self) -> Any:
         return self._lock.held()
@@ -321,7 +340,7 @@ class PostgresqlDriver:
 
     def execute(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         self._cursor.execute(sql, parameters or None)
-        return self._cursor.fetchall() if self._cursor.description else []
+        return list(self._cursor) if self._cursor.description else []
 
     @contextmanager
     def held(self) -> Iterator[None]:

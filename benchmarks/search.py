@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from statistics import median, quantiles
 from typing import Any
 
@@ -26,14 +27,20 @@ from examlane.capacity.calendar import days_from
 from examlane.capacity.slots import Audience
 from examlane.hospital import Hospital
 from examlane.storage.fields import epoch
-from examlane.storage.models import Slot
 from examlane.testing import MORNING, small_hospital
 
 GROUPS = 60
 ROOMS = 5
 SLICE = 10
 A_DAY = 72
-COLUMNS = ("resource", "audience", "day", "start_at", "end_at", "capacity", "taken", "is_open")
+INSERT = f"""INSERT INTO slot (resource_id, audience, day, start_at, end_at, capacity, extra, taken, closed, is_open)
+WITH RECURSIVE slice (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM slice WHERE n < {A_DAY - 1}),
+placed AS (SELECT r.id AS resource, ? AS day, ? + n * {SLICE * 60} AS starts, ? + (n + 1) * {SLICE * 60} AS ends,
+CASE WHEN {{condition}} THEN 1 ELSE 0 END AS full_up
+FROM slice CROSS JOIN resource r WHERE r.code LIKE 'ROOM-%' AND n + ? < ?)
+SELECT resource, 'general', day, starts, ends, 1, 0, full_up, 0, 1 - full_up FROM placed"""
+FRONT = "n + ? < ?"
+SCATTERED = "(r.id * 131 + n + ?) * (r.id * 131 + n) % 10007 * 7919 % 1000 < ?"
 FLAT = 2.0
 """The largest median of one-slice searches over the smallest, beyond which they do not count as flat."""
 
@@ -99,22 +106,16 @@ def _searches(slices: int, quick: bool) -> int:
 
 
 def _fill(hospital: Hospital, case: Case) -> None:
-    """Replace all slots by those of a case, in bulk."""
-    database = hospital.database
-    chance = random.Random(1)
-    resources = [row[0] for row in database.rows("SELECT id FROM resource WHERE code LIKE 'ROOM-%' ORDER BY id")]
-    days = days_from(hospital.calendar.day_of(MORNING), _days(case))
-    a_resource = case.slots // len(resources)
-    database.write(lambda: database.rows("DELETE FROM slot"))
-    for resource in resources:
-        rows = []
-        for number in range(a_resource):
-            day, slice_of_day = days[number // A_DAY], number % A_DAY
-            start = epoch(hospital.calendar.instant(day, 7 * 60 + slice_of_day * SLICE))
-            full = number < case.fill * a_resource if case.pattern == "front" else chance.random() < case.fill
-            values = (resource, "general", day.isoformat(), start, start + SLICE * 60, 1, int(full), int(not full))
-            rows.append(values)
-        database.write(lambda rows=rows: database.insert_many(Slot, COLUMNS, rows))
+    """Replace all slots by those of a case: one bulk insert a day."""
+    database, calendar = hospital.database, hospital.calendar
+    database.rows("DELETE FROM slot" if database.is_sqlite else "TRUNCATE slot CASCADE")
+    a_resource = case.slots // (GROUPS * ROOMS)
+    condition, bound = (FRONT, case.fill * a_resource) if case.pattern == "front" else (SCATTERED, case.fill * 1000)
+    statement = INSERT.format(condition=condition)
+    for number, day in enumerate(days_from(calendar.day_of(MORNING), _days(case))):
+        first = epoch(calendar.instant(day, 7 * 60))
+        given = (number * A_DAY, int(bound), number * A_DAY, a_resource)
+        database.write(partial(database.rows, statement, day.isoformat(), first, first, *given))
     database.rows("ANALYZE" if database.is_sqlite else "VACUUM ANALYZE slot")
 
 

@@ -106,6 +106,8 @@ def list_plugins() -> None:
     """Every plugin with its version and hooks; broken ones with the reason."""
     found = _hospital().plugins
     for name, plugin in sorted(found.loaded.items()):
+        if plugin.trusted:
+            continue
         click.echo(f"{name:14} {plugin.version:8} {plugin.title}  [{', '.join(sorted(plugin.hooks))}]")
     for name, reason in sorted(found.broken.items()):
         click.echo(f"{name:14} broken   {reason}")
@@ -119,9 +121,10 @@ def clients() -> None:
 @clients.command("add")
 @click.argument("code")
 @click.option("--name", default="")
-def add_client(code: str, name: str) -> None:
+@click.option("--role", type=click.Choice(["integration", "administrator"]), default="integration", show_default=True)
+def add_client(code: str, name: str, role: str) -> None:
     """Register a client; its secret is shown this once."""
-    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code)}")
+    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code, role)}")
 
 
 @cli.group()

@@ -7,6 +7,7 @@ import hmac
 import json
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -23,8 +24,11 @@ FAILURES = 5
 LOCKED = timedelta(minutes=15)
 # 19 MiB, two passes: the OWASP setting; the library's default costs half a second a log-in.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-USER = """SELECT id, login, name, password_hash, role, departments, disabled, failures, locked_until
-FROM staff_user WHERE login = ?"""
+USER = "SELECT id, password_hash, disabled, locked_until FROM staff_user WHERE login = ?"
+FAILED = """UPDATE staff_user SET locked_until = CASE WHEN failures + 1 >= ? THEN ? ELSE locked_until END,
+failures = CASE WHEN failures + 1 >= ? THEN 0 ELSE failures + 1 END WHERE id = ? RETURNING id"""
+ENTERED = """UPDATE staff_user SET failures = 0, locked_until = NULL
+WHERE id = ? AND (locked_until IS NULL OR locked_until <= ?) RETURNING id"""
 SESSION = """SELECT s.id, s.created_at, s.seen_at, u.login, u.name, u.role, u.departments, u.disabled
 FROM staff_session s JOIN staff_user u ON u.id = s.user_id WHERE s.token_hash = ?"""
 
@@ -56,7 +60,8 @@ def add_user(database: Database, login: str, name: str, role: str, departments: 
 
 def client(database: Database, code: str, secret: str, channel: str) -> Caller | None:
     """The client with this code and secret, or None."""
-    row = database.row("SELECT secret_hash, role, departments, disabled, name FROM api_client WHERE code = ?", code)
+    sql = "SELECT secret_hash, role, departments, disabled, name FROM api_client WHERE code = ?"
+    row = database.row(sql, code) if code.isprintable() else None
     stored, role, departments, disabled, name = row or (_digest(""), "", "[]", 1, "")
     matches = hmac.compare_digest(stored, _digest(secret))
     if not matches or disabled:
@@ -74,19 +79,17 @@ def bearer(database: Database, header: str) -> Caller | None:
 def log_in(hospital: Hospital, login: str, password: str) -> str | None:
     """Start a session; returns its token, or None. Five failures lock the account for fifteen minutes."""
     database, now = hospital.database, hospital.clock.now()
-    row = database.row(USER, login)
-    if row is None:
-        _verify(HASHER.hash("nobody"), password)  # the same work for an unknown name
-        return None
-    key, _, _, hashed, _, _, disabled, failures, locked_until = row
+    row = database.row(USER, login) if login.isprintable() else None
+    key, hashed, disabled, locked_until = row or (0, _nobody(), 1, None)
+    right = _verify(hashed, password)  # the same work whether the name is known, locked, or neither
     if disabled or (locked_until and locked_until > epoch(now)):
         return None
-    if not _verify(hashed, password):
-        database.write(lambda: _note_failure(database, key, failures + 1, now))
+    if not right:
+        locked = epoch(now + LOCKED)
+        database.write(lambda: database.rows(FAILED, FAILURES, locked, FAILURES, key))
         return None
     token = secrets.token_urlsafe(32)
-    database.write(lambda: _start(database, key, token, now))
-    return token
+    return token if database.write(lambda: _start(database, key, token, now)) else None
 
 
 def session(hospital: Hospital, token: str, *, touch: bool = True) -> Caller | None:
@@ -113,19 +116,20 @@ def log_out(hospital: Hospital, token: str) -> None:
     database.write(lambda: database.rows("DELETE FROM staff_session WHERE token_hash = ? RETURNING id", _digest(token)))
 
 
-def _start(database: Database, user: int, token: str, now: datetime) -> None:
-    database.rows("UPDATE staff_user SET failures = 0, locked_until = NULL WHERE id = ? RETURNING id", user)
+def _start(database: Database, user: int, token: str, now: datetime) -> bool:
+    """Write the session, unless other attempts locked the account in the meantime."""
+    if not database.rows(ENTERED, user, epoch(now)):
+        return False
     database.insert(
         StaffSession, token_hash=_digest(token), user=user, created_at=epoch(now), seen_at=epoch(now)
     )
+    return True
 
 
-def _note_failure(database: Database, user: int, failures: int, now: datetime) -> None:
-    locked = epoch(now + LOCKED) if failures >= FAILURES else None
-    count = 0 if locked else failures
-    database.rows(
-        "UPDATE staff_user SET failures = ?, locked_until = ? WHERE id = ? RETURNING id", count, locked, user
-    )
+@cache
+def _nobody() -> str:
+    """A hash that no password is asked for."""
+    return HASHER.hash(secrets.token_urlsafe())
 
 
 def _verify(hashed: str, password: str) -> bool:

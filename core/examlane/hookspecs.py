@@ -108,7 +108,7 @@ def preparation(items: Sequence[OrderItemView], settings: Mapping[str, Any]) -> 
     """Say what the patient must do before a visit for these items, and how long that takes.
 
     All answers are collected. `lead` moves the earliest time; the texts are every slip, reminder and voice line.
-    If it fails: the core's own text for fasting and place is used.
+    If it fails: the core's own text for fasting is used.
     """
     raise NotImplementedError
 

@@ -50,7 +50,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE and EXAMLANE_HORIZON_DAYS."""
+    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE, EXAMLANE_HORIZON_DAYS and EXAMLANE_PILOT_SALT."""
     values = os.environ if environment is None else environment
     default = Settings()
     return Settings(

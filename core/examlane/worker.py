@@ -56,10 +56,12 @@ def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:
 
 
 def publish(hospital: Hospital) -> int:
-    """Keep the slots of the whole horizon published."""
+    """Publish the slots of the days of the horizon that have none yet; returns how many."""
     calendar = hospital.calendar
     days = days_from(calendar.day_of(hospital.clock.now()), hospital.settings.horizon_days)
-    return rosters.publish(hospital.database, calendar, days)
+    published = {row[0] for row in hospital.database.rows("SELECT DISTINCT day FROM slot WHERE day >= ?", str(days[0]))}
+    missing = [day for day in days if day.isoformat() not in published]
+    return rosters.publish(hospital.database, calendar, missing)
 
 
 def _ask_shadows(hospital: Hospital, now: int) -> int:

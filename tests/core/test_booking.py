@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from examlane import EncounterClass
+from examlane import EncounterClass, Infeasible, Text, hookimpl
 from examlane.testing import World, small_hospital
 
 
@@ -119,3 +119,22 @@ def test_an_outpatient_gets_no_extra_seat_but_a_desk_task(world: World) -> None:
 
     assert world.item(f"{order}/1").reason == "no_time"
     assert world.database.rows("SELECT code FROM desk_task WHERE closed_at IS NULL") == [("no_time",)]
+
+
+class Refusing:
+    """An ordering department that says: mine and impossible."""
+
+    @hookimpl
+    def allocate(self) -> Infeasible:
+        return Infeasible("clinic.full", Text("门诊已满", "the clinic is full"))
+
+
+def test_when_the_ordering_department_says_impossible_nobody_else_is_asked(database_url: str) -> None:
+    world = small_hospital(database_url, {"refusing": Refusing()})
+    world.switch("CLINIC", "refusing")
+    order = world.order("US-THYROID")
+    world.pay(order)
+
+    assert world.item(f"{order}/1").reason == "clinic.full"
+    assert world.database.rows("SELECT code FROM desk_task WHERE closed_at IS NULL") == [("clinic.full",)]
+    world.hospital.close()

@@ -66,7 +66,7 @@ class Morning:
 
         minutes = int((self._ends - self._starts) / MINUTE)
         for minute in range(minutes + 1):
-            instant = self._starts + minute * MINUTE + timedelta(seconds=50)
+            instant = self._starts + minute * MINUTE
             self._at(instant, lambda instant=instant: turn(instant))  # type: ignore[misc]
 
     def _drain(self) -> None:
@@ -114,8 +114,12 @@ class Morning:
     def _pay_at_once(self, case: Case, payments: Sequence[Message]) -> None:
         """All payments of a patient at the same moment, as several cashiers' desks or phones send them."""
         with ThreadPoolExecutor(len(payments)) as desks:
-            for index, message in enumerate(payments):
-                desks.submit(self._tell, case, f"{case.number}-P{index + 1}", message)
+            told = [
+                desks.submit(self._tell, case, f"{case.number}-P{place}", message)
+                for place, message in enumerate(payments, 1)
+            ]
+            for each in told:
+                each.result()
 
     # What the patient then does
 

@@ -111,12 +111,14 @@ class Outcome:
         return not any(wrong)
 
 
-def look(folder: Path, cases: Sequence[Case], ends: datetime, surprises: Sequence[str], hospital: Hospital) -> Outcome:
+def look(
+    database: Path, ledger: Path, cases: Sequence[Case], ends: datetime, surprises: Sequence[str], hospital: Hospital
+) -> Outcome:
     """Read the database and the ledger as files, apart from everything that played."""
     # The product's own SQLite library: a second one in this process would drop the first one's file locks.
-    connection = apsw.Connection(str(folder / "hospital.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        connection.execute("ATTACH ? AS ledger", (str(folder / "ledger.db"),))
+        connection.execute("ATTACH ? AS ledger", (str(ledger),))
         ended = {key: rest for key, *rest in connection.execute(OUTCOMES, {"ends": int(ends.timestamp())})}
         differences = [difference for case in cases for difference in _differences(case, ended, ends)]
         numbers = {name: connection.execute(sql).get for name, sql in NUMBERS.items()}

@@ -37,9 +37,9 @@ def progress(starts: datetime, ends: datetime) -> Callable[[datetime], None]:
     return show
 
 
-def told(numbers: Mapping[str, Any], outcome: Outcome, folder: Path) -> str:
+def told(numbers: Mapping[str, Any], outcome: Outcome, cases: Path) -> str:
     """Numbers, three patients, the desk, and whatever is not as it must be."""
-    parts = [_numbers(numbers), _patients(outcome), _desk(outcome), _verdict(numbers, outcome, folder)]
+    parts = [_numbers(numbers), _patients(outcome), _desk(outcome), _verdict(numbers, outcome, cases)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -89,11 +89,11 @@ def _desk(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _verdict(n: Mapping[str, Any], outcome: Outcome, folder: Path) -> str:
+def _verdict(n: Mapping[str, Any], outcome: Outcome, cases: Path) -> str:
     lines = [
         f"{n['cases_as_expected']} / {n['cases']} 位患者的结果与预先写下的一致；超约 {n['overbooked_slots']}，"
         f"丢失消息 {n['lost_events']}（共 {n['events']} 条）；用时 {n['seconds']} 秒。",
-        f"  {n['cases_as_expected']} of {n['cases']} patients ended as written down before ({folder / 'cases.jsonl'}); "
+        f"  {n['cases_as_expected']} of {n['cases']} patients ended as written down before ({cases}); "
         f"{n['overbooked_slots']} overbooked, {n['lost_events']} of {n['events']} events lost; {n['seconds']} s.",
     ]
     lines += [f"  ✗ {d.case} {d.kind} {d.what}: {d.expected} → {d.found}" for d in outcome.differences[:SHOWN]]

@@ -29,6 +29,7 @@ ITEMS = """SELECT ai.appointment_id, i.name, i.name_en FROM appointment a
 JOIN appointment_item ai ON ai.appointment_id = a.id JOIN order_item oi ON oi.id = ai.order_item_id
 JOIN exam_item i ON i.id = oi.item_id WHERE a.department = ? AND a.day = ? ORDER BY ai.id"""
 STATES = "SELECT state, count(*) FROM appointment WHERE department = ? AND day = ? GROUP BY state"
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2100, 12, 31)
 GONE = ("cancelled", "expired", "replaced", "held", "suspended")
 WAITING = ("checked_in", "called", "called_absent", "deferred")
 
@@ -65,10 +66,12 @@ def _departments() -> list[SimpleNamespace]:
 
 
 def _day() -> date:
+    today = hospital().calendar.day_of(hospital().clock.now())
     try:
-        return date.fromisoformat(request.args.get("day", ""))
+        day = date.fromisoformat(request.args.get("day", ""))
     except ValueError:
-        return hospital().calendar.day_of(hospital().clock.now())
+        return today
+    return day if FIRST_DAY <= day <= LAST_DAY else today
 
 
 def _hours(rooms: list[Any], day: date) -> list[int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
+import peewee
 import structlog
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Response, abort, current_app, g, request
@@ -15,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from examlane.appointments import reporting, status
 from examlane.domain import Text
-from examlane.errors import ExamlaneError
+from examlane.errors import ExamlaneError, Unavailable
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey, request_key
@@ -30,6 +32,13 @@ KEY = re.compile(r"[\x21-\x7e]{1,128}")
 ETAG = re.compile(r'"(\d{1,9})"', re.ASCII)
 KEY_MISSING = Text("写请求须带 Idempotency-Key", "a write needs an Idempotency-Key header")
 KEY_BAD = Text("Idempotency-Key 须为 1–128 个可见 ASCII 字符", "an Idempotency-Key is 1 to 128 visible ASCII characters")
+KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Names this write: sent again with the same key it changes nothing and gets the same answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
 DOCUMENT = "api-docs.openapi_json"
 LOG = structlog.get_logger("examlane.api")
 View = TypeVar("View", bound=Callable[..., Any])
@@ -39,6 +48,13 @@ class ExamlaneApi(Api):
     """flask-smorest's documentation with our own problems."""
 
     ERROR_SCHEMA = Problem
+
+    def _register_responses(self) -> None:
+        """Every error is a problem."""
+        for name in ("DEFAULT_ERROR", *HTTPStatus.__members__):
+            content = {"application/problem+json": {"schema": Problem}}
+            response = {"description": name.replace("_", " ").capitalize(), "content": content}
+            self.spec.components.response(name, response, lazy=True)
 
     def _register_error_handlers(self) -> None:
         """Errors are mapped once, in `register_errors`, and only under the API's prefix."""
@@ -51,12 +67,15 @@ def blueprint(name: str, description: str) -> Blueprint:
     return made
 
 
-def operation(name: str) -> Callable[[View], View]:
-    """Name the operation of an endpoint in the permission file; an endpoint without one is denied to all."""
+def operation(name: str, *, writes: bool = False) -> Callable[[View], View]:
+    """Name the operation of an endpoint in the permission file; an endpoint without one is denied to all.
+
+    `writes` documents the key that `write` asks for.
+    """
 
     def mark(view: View) -> View:
         view.operation = name  # type: ignore[attr-defined]
-        return view
+        return cast(View, Blueprint.doc(parameters=[KEY_PARAMETER])(view)) if writes else view
 
     return mark
 
@@ -139,6 +158,12 @@ def register_errors(app: Flask) -> None:
         if error.response is not None:
             return cast(Response, error.response)
         return problems.of_http(error) if request.path.startswith(PREFIX) else error
+
+    @app.errorhandler(peewee.OperationalError)
+    @app.errorhandler(peewee.InterfaceError)
+    def unreachable(error: Exception) -> Response:
+        LOG.error("database", path=request.path, error=type(error).__name__)
+        return problems.of_error(Unavailable())
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

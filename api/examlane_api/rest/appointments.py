@@ -28,29 +28,29 @@ blp = blueprint("appointments", "Times and appointments")
 
 
 @blp.route("/times", methods=["GET"])
-@blp.arguments(schemas.TimeQuery, location="query")
-@blp.response(200, schemas.TimesAnswer)
+@blp.arguments(schemas.TimeQuery(), location="query")
+@blp.response(200, schemas.TimesAnswer())
 @operation("time.search")
 def search_times(query: dict[str, Any]) -> Mapping[str, Any]:
     """The earliest periods for order items (`items`) or for moving an appointment (`appointment`)."""
-    day = query.pop("since")
+    day, appointment = query.pop("since"), query.pop("appointment") or ""
     since = datetime.combine(day, time(), UTC) if day else None
-    return answers().times(changes.times(hospital(), since=since, **query))
+    return answers().times(changes.times(hospital(), since=since, appointment=appointment, **query))
 
 
 @blp.route("/holds", methods=["POST"])
-@blp.arguments(schemas.Booking)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.hold")
+@blp.arguments(schemas.Booking())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.hold", writes=True)
 def hold(body: dict[str, Any]) -> Mapping[str, Any]:
     """Hold a time for some minutes."""
     return _booked("appointment.hold", body, hold=True)
 
 
 @blp.route("/appointments", methods=["POST"])
-@blp.arguments(schemas.Booking)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.book")
+@blp.arguments(schemas.Booking())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.book", writes=True)
 def book(body: dict[str, Any]) -> Mapping[str, Any]:
     """Book order items at a chosen time."""
     return _booked("appointment.book", body, hold=False)
@@ -77,9 +77,9 @@ def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]
 
 
 @blp.route("/holds/<string:number>/booking", methods=["POST"])
-@blp.arguments(schemas.Nothing)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.book")
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.book", writes=True)
 def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Book what is held."""
     allow_appointment("appointment.book", number)
@@ -89,14 +89,14 @@ def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments", methods=["GET"])
-@blp.arguments(schemas.AppointmentQuery, location="query")
-@blp.response(200, schemas.AppointmentsAnswer)
+@blp.arguments(schemas.AppointmentQuery(), location="query")
+@blp.response(200, schemas.AppointmentsAnswer())
 @operation("appointment.read")
 def list_appointments(query: dict[str, Any]) -> Mapping[str, Any]:
     """Appointments of a department and day, page by page."""
     day = query["day"].isoformat() if query["day"] else ""
     found = status.appointments(
-        hospital(), department=query["department"], day=day, after=query["cursor"], limit=query["limit"]
+        hospital(), department=query["department"] or "", day=day, after=query["cursor"], limit=query["limit"]
     )
     return {
         "appointments": [answers().appointment(each) for each in found],
@@ -105,7 +105,7 @@ def list_appointments(query: dict[str, Any]) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>", methods=["GET"])
-@blp.response(200, schemas.AppointmentAnswer)
+@blp.response(200, schemas.AppointmentAnswer())
 @operation("appointment.read")
 def read_appointment(number: str) -> Mapping[str, Any]:
     """One appointment."""
@@ -115,9 +115,9 @@ def read_appointment(number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/reschedule", methods=["POST"])
-@blp.arguments(schemas.Reschedule)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.reschedule")
+@blp.arguments(schemas.Reschedule())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.reschedule", writes=True)
 def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Move an appointment; it keeps its number. `version` or If-Match names the version that was read."""
     allow_appointment("appointment.reschedule", number)
@@ -131,9 +131,9 @@ def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/cancel", methods=["POST"])
-@blp.arguments(schemas.Cancellation)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.cancel")
+@blp.arguments(schemas.Cancellation())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.cancel", writes=True)
 def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Cancel an appointment, with a reason. `version` or If-Match names the version that was read."""
     allow_appointment("appointment.cancel", number)
@@ -146,9 +146,9 @@ def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/check-in", methods=["POST"])
-@blp.arguments(schemas.Nothing)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.check_in")
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.check_in", writes=True)
 def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The patient has arrived."""
     allow_appointment("appointment.check_in", number)
@@ -160,9 +160,9 @@ def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/call", methods=["POST"])
-@blp.arguments(schemas.Call)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.call")
+@blp.arguments(schemas.Call())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.call", writes=True)
 def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The queue called the patient, or called and did not find him (`absent`)."""
     allow_appointment("appointment.call", number)
@@ -174,9 +174,9 @@ def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/execution", methods=["POST"])
-@blp.arguments(schemas.Execution)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.execution")
+@blp.arguments(schemas.Execution())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.execution", writes=True)
 def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The exam was started, finished or not done."""
     allow_appointment("appointment.execution", number)
@@ -189,9 +189,9 @@ def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/no-show", methods=["POST"])
-@blp.arguments(schemas.Nothing)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.no_show")
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.no_show", writes=True)
 def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The patient did not come; his department's rules decide what becomes of it."""
     allow_appointment("appointment.no_show", number)
@@ -201,9 +201,9 @@ def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/rebooking", methods=["POST"])
-@blp.arguments(schemas.Nothing)
-@blp.response(200, schemas.AppointmentAnswer)
-@operation("appointment.rebook")
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.rebook", writes=True)
 def rebook(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """A patient who missed his time takes the next free place today, where his department allows it."""
     allow_appointment("appointment.rebook", number)

@@ -17,7 +17,7 @@ blp = blueprint("departments", "Departments, modes and plugin stages")
 
 
 @blp.route("/departments", methods=["GET"])
-@blp.response(200, schemas.DepartmentsAnswer)
+@blp.response(200, schemas.DepartmentsAnswer())
 @operation("department.read")
 def list_departments() -> Mapping[str, Any]:
     """Every department with its mode and plugin stages."""
@@ -25,7 +25,7 @@ def list_departments() -> Mapping[str, Any]:
 
 
 @blp.route("/departments/<string:code>", methods=["GET"])
-@blp.response(200, schemas.DepartmentAnswer)
+@blp.response(200, schemas.DepartmentAnswer())
 @operation("department.read")
 def read_department(code: str) -> Mapping[str, Any]:
     """One department."""
@@ -33,8 +33,8 @@ def read_department(code: str) -> Mapping[str, Any]:
 
 
 @blp.route("/departments/<string:code>/mode", methods=["PUT"])
-@blp.arguments(schemas.Mode)
-@blp.response(200, schemas.DepartmentAnswer)
+@blp.arguments(schemas.Mode())
+@blp.response(200, schemas.DepartmentAnswer())
 @operation("department.switch")
 def set_mode(body: dict[str, Any], code: str) -> Mapping[str, Any]:
     """Switch a department's mode; a PUT is repeatable by itself. Existing appointments do not change."""
@@ -44,8 +44,8 @@ def set_mode(body: dict[str, Any], code: str) -> Mapping[str, Any]:
 
 
 @blp.route("/departments/<string:code>/plugins/<string:plugin>", methods=["PUT"])
-@blp.arguments(schemas.PluginStage)
-@blp.response(200, schemas.DepartmentAnswer)
+@blp.arguments(schemas.PluginStage())
+@blp.response(200, schemas.DepartmentAnswer())
 @operation("department.switch")
 def set_stage(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]:
     """Switch a plugin's stage in a department, effective in all processes at their next plan."""

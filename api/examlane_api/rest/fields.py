@@ -175,11 +175,11 @@ class YesNo(fields.Boolean):
         return value
 
 
-class Several(fields.List):
+class Several(fields.List[Any]):
     """A list within bounds, which are checked before its members are read."""
 
     def __init__(self, member: fields.Field[Any], minimum: int, maximum: int, **options: Any) -> None:
-        super().__init__(member, **options)
+        super().__init__(member, metadata={"minItems": minimum, "maxItems": maximum}, **options)
         self._bounds = validate.Length(minimum, maximum)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> list[Any]:
@@ -192,7 +192,7 @@ class ByName(fields.Dict):
     """An object with so many free names at most; problems stand at the name, as pointers need them."""
 
     def __init__(self, name: fields.Field[Any], member: fields.Field[Any], maximum: int, **options: Any) -> None:
-        super().__init__(name, member, **options)
+        super().__init__(name, member, metadata={"maxProperties": maximum}, **options)
         self._bounds = validate.Length(0, maximum)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:

@@ -18,8 +18,8 @@ blp = blueprint("orders", "Orders, evidence and payments")
 
 
 @blp.route("/orders/validate", methods=["POST"])
-@blp.arguments(schemas.Order)
-@blp.response(200, schemas.ValidationAnswer)
+@blp.arguments(schemas.Order())
+@blp.response(200, schemas.ValidationAnswer())
 @operation("order.validate")
 def validate_order(body: dict[str, Any]) -> Mapping[str, Any]:
     """Dry run: what the rules would say of an order. Nothing is stored."""
@@ -27,9 +27,9 @@ def validate_order(body: dict[str, Any]) -> Mapping[str, Any]:
 
 
 @blp.route("/orders", methods=["POST"])
-@blp.arguments(schemas.Order)
-@blp.response(200, schemas.ItemsAnswer)
-@operation("order.submit")
+@blp.arguments(schemas.Order())
+@blp.response(200, schemas.ItemsAnswer())
+@operation("order.submit", writes=True)
 def submit_order(body: dict[str, Any]) -> Mapping[str, Any]:
     """Submit an order; each item is answered on its own, booked at once where it may be."""
     data = order_data(body)
@@ -39,7 +39,7 @@ def submit_order(body: dict[str, Any]) -> Mapping[str, Any]:
 
 
 @blp.route("/orders/<string:number>", methods=["GET"])
-@blp.response(200, schemas.ItemsAnswer)
+@blp.response(200, schemas.ItemsAnswer())
 @operation("order.read")
 def read_order(number: str) -> Mapping[str, Any]:
     """Every item of an order with its state, reason and appointment."""
@@ -47,7 +47,7 @@ def read_order(number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/orders/<string:number>/payable", methods=["GET"])
-@blp.response(200, schemas.PayableAnswer)
+@blp.response(200, schemas.PayableAnswer())
 @operation("order.payable")
 def payable(number: str) -> Mapping[str, Any]:
     """May the patient pay? Per item, with the reason and what to do next."""
@@ -55,9 +55,9 @@ def payable(number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/orders/<string:number>/verification", methods=["POST"])
-@blp.arguments(schemas.Nothing)
-@blp.response(200, schemas.ItemsAnswer)
-@operation("order.verify")
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.ItemsAnswer())
+@operation("order.verify", writes=True)
 def verify_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The ward has verified an inpatient's order: it may be booked."""
     return write(
@@ -66,9 +66,9 @@ def verify_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/evidence", methods=["POST"])
-@blp.arguments(schemas.Evidence)
-@blp.response(200, schemas.ItemsAnswer)
-@operation("evidence.report")
+@blp.arguments(schemas.Evidence())
+@blp.response(200, schemas.ItemsAnswer())
+@operation("evidence.report", writes=True)
 def report_evidence(body: dict[str, Any]) -> Mapping[str, Any]:
     """Report a fact about a patient: an assessment, an approval; answers his open items as they are now."""
     data = EvidenceData(**{**body, "patient": Identifier(**body["patient"])})
@@ -78,9 +78,9 @@ def report_evidence(body: dict[str, Any]) -> Mapping[str, Any]:
 
 
 @blp.route("/payments", methods=["POST"])
-@blp.arguments(schemas.Payment)
-@blp.response(200, schemas.PaymentAnswer)
-@operation("payment.report")
+@blp.arguments(schemas.Payment())
+@blp.response(200, schemas.PaymentAnswer())
+@operation("payment.report", writes=True)
 def report_payment(body: dict[str, Any]) -> Mapping[str, Any]:
     """Report a payment; it is never refused: booked, pending, stored, or a desk task."""
     data = PaymentData(**{**body, "lines": tuple(body["lines"])})

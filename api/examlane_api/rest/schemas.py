@@ -105,7 +105,7 @@ class Payment(Schema):
 
 class TimeQuery(Schema):
     items = Several(Code(80), 0, 20, load_default=())
-    appointment = Code(16, load_default="")
+    appointment = Code(16, load_default=None)
     days = Count(1, 60, load_default=7)
     limit = Count(1, 200, load_default=20)
     since = Day(load_default=None)
@@ -147,7 +147,7 @@ class Execution(Schema):
 
 
 class AppointmentQuery(Schema):
-    department = Code(32, load_default="")
+    department = Code(32, load_default=None)
     day = Day(load_default=None)
     cursor = Count(0, 2**62, load_default=0)
     limit = Count(1, 200, load_default=50)

@@ -83,8 +83,7 @@ def _leave_to_worker(hospital: Hospital, patient: int) -> None:
 def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
     """Write a plan, or raise `StalePlan` when what the hooks saw is no longer so. Database statements only."""
     database, state = hospital.database, plan.snapshot
-    patients.bump(database, state.patient.id, state.version)
-    if (database.value("SELECT value FROM setting WHERE name = 'rollout'") or 0) != state.rollout_version:
+    if patients.bump(database, state.patient.id, state.version) != state.rollout_version:
         raise StalePlan("the rollout changed meanwhile")
     for verdict in plan.verdicts:
         _store_verdict(hospital, plan, verdict, actor)

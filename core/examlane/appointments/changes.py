@@ -266,6 +266,8 @@ def _create(
     key: RequestKey | None, hold: bool,
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
+    number = visits.new_number()
+    receipts.keep(database, key, "appointment", number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
     place = visits.bind(database, state.catalogue, option, starts_at, seats)
@@ -282,8 +284,7 @@ def _create(
         evidence=dump({"rollout": state.rollout_version, "chosen_by": actor.name}),
         reason="chosen",
     )
-    appointment, number = visits.create(database, state.catalogue, place, data, actor, now)
-    receipts.keep(database, key, "appointment", number, epoch(now))
+    appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
     for verdict in choice.plan.verdicts:
         desk.close_tasks(database, verdict.item.id, "", actor.name, now)
         database.rows("UPDATE order_item SET reason = 'booked' WHERE id = ? RETURNING id", verdict.item.id)
@@ -325,9 +326,7 @@ def expire_tentative(hospital: Hospital, actor: Actor) -> int:
     """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
     cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
     rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
-    for (number,) in rows:
-        _change(hospital, number, "expired", actor, None, reason="gate stayed closed")
-    return len(rows)
+    return sum(_expired(hospital, number, actor, "gate stayed closed") for (number,) in rows)
 
 
 def expire_holds(hospital: Hospital, actor: Actor) -> int:
@@ -336,6 +335,12 @@ def expire_holds(hospital: Hospital, actor: Actor) -> int:
     rows = hospital.database.rows(
         "SELECT number FROM appointment WHERE state = 'held' AND hold_expires_at <= ?", epoch(now)
     )
-    for (number,) in rows:
-        _change(hospital, number, "expired", actor, None, reason="hold ended")
-    return len(rows)
+    return sum(_expired(hospital, number, actor, "hold ended") for (number,) in rows)
+
+
+def _expired(hospital: Hospital, number: str, actor: Actor, reason: str) -> bool:
+    try:
+        _change(hospital, number, "expired", actor, None, reason=reason)
+    except Conflict:  # another worker was faster, or somebody gave it up in this very moment
+        return False
+    return True

@@ -18,7 +18,7 @@ from examlane.domain import (
     OrderView,
     PatientView,
 )
-from examlane.errors import Conflict, NotFound
+from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
 from examlane.orders import evidence, intake, patients, release, snapshot
@@ -177,9 +177,8 @@ def once(
     if seen is None:
         try:
             body = act(key)
-        except Conflict as conflict:
-            if conflict.code != "request_in_flight":
-                raise
+        except Refused:
+            # The same request may have won meanwhile: then its effect is what stands in our way, and it is ours.
             seen = receipts.find(hospital.database, key)
             if seen is None:
                 raise
@@ -188,5 +187,4 @@ def once(
         if seen.answer is not None:
             return seen.answer, True
         body = again(seen)
-    receipts.answer(hospital.database, key, body)
-    return body, replayed
+    return receipts.answer(hospital.database, key, body), replayed

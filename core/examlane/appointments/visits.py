@@ -151,12 +151,13 @@ def add_seats(database: Database, place: Place, actor: Actor, now: datetime, rea
 
 
 def create(
-    database: Database, catalogue: Catalogue, place: Place, booking: Booking, actor: Actor, now: datetime
+    database: Database, catalogue: Catalogue, place: Place, booking: Booking, actor: Actor, now: datetime, *,
+    number: str = "",
 ) -> tuple[int, str]:
     """Claim the seats and write a new appointment; returns its id and number. Inside a write transaction."""
     slots.take(database, place.seats())
     group = catalogue.group_ids[place.option.group]
-    number = _number()
+    number = number or new_number()
     appointment = database.insert(
         Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
         department=booking.department, group=group, state=booking.state, automatic=int(booking.automatic),
@@ -291,7 +292,8 @@ def event_kind(before: str, after: str) -> str:
     return "appointment.rescheduled" if moved else f"appointment.{after}"
 
 
-def _number() -> str:
+def new_number() -> str:
+    """A number for an appointment: short, and without letters that are mistaken for others."""
     digits = "".join(secrets.choice(ALPHABET) for _ in range(8))
     return f"{digits[:4]}-{digits[4:]}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from examlane.capacity.calendar import Calendar
@@ -46,12 +47,22 @@ class SlotCalendar:
         self._forbidden = forbidden
         self._freed = dict(freed or {})
         self._maps: dict[tuple[str, date], list[ResourceDay]] = {}
+        self._found: list[tuple[Visit, Placement]] = []
 
     def days(self) -> Sequence[date]:
         return self._days
 
     def instant(self, day: date, tick: int) -> datetime:
         return self._calendar.midnight(day) + timedelta(minutes=tick * TICK_MINUTES)
+
+    def allows(self, visit: Visit, option: VisitOption, placement: Placement) -> bool:
+        """Whether a visit can be held there. What `earliest` itself found for the same visit is not looked up again."""
+        if (replace(visit, options=(option,)), placement) in self._found:
+            return True
+        day = self._calendar.day_of(placement.starts_at)
+        tick = self._calendar.tick(day, placement.starts_at)
+        aligned = self.instant(day, tick) == placement.starts_at
+        return aligned and bool(self.starts(visit, option, day) >> tick & 1)
 
     def starts(self, visit: Visit, option: VisitOption, day: date) -> int:
         first, *others = option.segments
@@ -81,12 +92,16 @@ class SlotCalendar:
         if self._is_single_slot(option) and not self._freed:
             return self._first_single_slot(visit, option, lower)
         resources = self._catalogue.resources(option.segments[0].needs[0].group)
+        opens: int | None = 0
         for day in self._days:
-            if self._calendar.midnight(day) + timedelta(days=2) <= lower:
+            midnight = self._calendar.midnight(day)
+            if midnight + timedelta(days=2) <= lower:
                 continue
-            if not self._freed and (opens := self._first(resources, max(lower, self._calendar.midnight(day)))) is None:
+            if not self._freed and opens is not None and opens < epoch(midnight):
+                opens = self._first(resources, max(lower, midnight))
+            if opens is None:
                 return None
-            if not self._freed and opens is not None and self._calendar.day_of(instant(opens)) > day + timedelta(days=1):
+            if opens >= epoch(midnight + timedelta(days=2)):
                 continue
             bits = self.starts(visit, option, day) >> (tick := self._calendar.tick(day, lower)) << tick
             if bits:
@@ -103,14 +118,15 @@ class SlotCalendar:
                 return None
             blocking = [epoch(until) for since, until in windows if epoch(since) < start < epoch(until)]
             if not blocking:
-                return Placement(visit.key, option.group, instant(start))
+                placement = Placement(visit.key, option.group, instant(start))
+                self._found.append((replace(visit, options=(option,)), placement))
+                return placement
             after = max(blocking)
         return None
 
     def _first(self, resources: Sequence[int], not_before: datetime) -> int | None:
         seconds = epoch(not_before)
-        found = (first_open(self._database, resources, audience, seconds) for audience in self._audiences)
-        return min(filter(None, found), default=None)
+        return first_open(self._database, resources, self._audiences, seconds)
 
     def _is_single_slot(self, option: VisitOption) -> bool:
         segment = option.segments[0]

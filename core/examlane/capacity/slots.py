@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cache
+from math import inf
 from typing import NamedTuple
 
 from examlane.errors import SlotTaken
-from examlane.storage.database import Database
+from examlane.storage.database import Database, Row
 
 TAKE = """UPDATE slot SET taken = taken + ?, is_open = CASE WHEN taken + ? < capacity + extra THEN 1 ELSE 0 END
 WHERE id = ? AND closed = 0 AND taken + ? <= capacity + extra RETURNING id"""
@@ -54,25 +55,36 @@ def add_extra(database: Database, slots: Iterable[SlotRow], seats: int) -> list[
     return full
 
 
-def first_open(database: Database, resources: Sequence[int], audience: Audience, not_before: int) -> int | None:
+def first_open(
+    database: Database, resources: Sequence[int], audiences: Sequence[Audience], not_before: int
+) -> int | None:
     """The start of the first slot with a free seat on any of the resources, in whole UTC seconds.
 
     One index look-up a resource, whatever the horizon and however full the calendar is.
     """
     if not resources:
         return None
-    start: int | None = database.value(
-        _first_open(len(resources)), audience.name, not_before, *resources
+    statement = _first_open(len(audiences), len(resources))
+    names = [audience.name for audience in audiences]
+    starts: dict[str, int] = dict(database.rows(statement, not_before, *names, *resources))
+    return min(
+        (
+            start
+            for audience in audiences
+            if (start := starts.get(audience.name)) is not None
+            if audience.until is None or start <= audience.until
+        ),
+        default=None,
     )
-    late = start is not None and audience.until is not None and start > audience.until
-    return None if late else start
 
 
 @cache
-def _first_open(resources: int) -> str:
+def _first_open(audiences: int, resources: int) -> str:
     marks = ", ".join("?" for _ in range(resources))
-    return f"""SELECT min((SELECT s.start_at FROM slot s WHERE s.resource_id = r.id AND s.audience = ?
-AND s.start_at >= ? AND s.is_open = 1 ORDER BY s.start_at LIMIT 1)) FROM resource r WHERE r.id IN ({marks})"""
+    names = ", ".join("(?)" for _ in range(audiences))
+    return f"""SELECT a.column1, min((SELECT s.start_at FROM slot s WHERE s.resource_id = r.id AND s.audience = a.column1
+AND s.start_at >= ? AND s.is_open = 1 ORDER BY s.start_at LIMIT 1)) FROM (VALUES {names}) a, resource r
+WHERE r.id IN ({marks}) GROUP BY a.column1 ORDER BY a.column1"""
 
 
 def open_on(
@@ -82,8 +94,7 @@ def open_on(
     if not resources:
         return []
     rows = database.rows(_slots_of_day(len(resources), len(freed)), day.isoformat(), *resources, *freed)
-    slots = (SlotRow(*row) for row in rows)
-    return [_with_freed(slot, freed) for slot in slots if _offered(slot, audiences)]
+    return [_with_freed(slot, freed) for slot in _offered(rows, audiences)]
 
 
 def open_between(
@@ -91,8 +102,7 @@ def open_between(
 ) -> list[SlotRow]:
     """The open slots of some resources that lie within a stretch of time, earliest first."""
     rows = database.rows(_slots_between(len(resources)), *resources, start, end)
-    slots = (SlotRow(*row) for row in rows)
-    return [slot for slot in slots if _offered(slot, audiences)]
+    return _offered(rows, audiences)
 
 
 def rostered_between(database: Database, resources: Sequence[int], start: int, end: int) -> list[SlotRow]:
@@ -102,11 +112,9 @@ def rostered_between(database: Database, resources: Sequence[int], start: int, e
     return [SlotRow(*row) for row in database.rows(_rostered_between(len(resources)), *resources, start, end)]
 
 
-def _offered(slot: SlotRow, audiences: Sequence[Audience]) -> bool:
-    return any(
-        slot.audience == audience.name and (audience.until is None or slot.start_at <= audience.until)
-        for audience in audiences
-    )
+def _offered(rows: Sequence[Row], audiences: Sequence[Audience]) -> list[SlotRow]:
+    until = {audience.name: inf if audience.until is None else audience.until for audience in audiences}
+    return [SlotRow._make(row) for row in rows if row[3] <= until.get(row[2], -1)]
 
 
 def _with_freed(slot: SlotRow, freed: dict[int, int]) -> SlotRow:

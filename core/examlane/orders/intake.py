@@ -111,8 +111,8 @@ def record(
         patient = patients.register(database, order.patient)
         patients.touch(database, patient)
         encounter = _encounter(database, order.encounter, patient)
-        _make_room(database, order.number, patient)
-        _store(database, catalogue, settings, order, patient, encounter, now)
+        version = _make_room(database, order.number, patient)
+        _store(database, catalogue, settings, order, patient, encounter, version, now)
         jobs.mark_due(database, patient, epoch(now))
         release.adopt(database, order.number, settings, now)
         audit.record(database, actor, "order.submit", "order", order.number, epoch(now), items=len(order.lines))
@@ -137,11 +137,11 @@ def _encounter(database: Database, data: EncounterData, patient: int) -> int:
     return int(row[0])
 
 
-def _make_room(database: Database, number: str, patient: int) -> None:
-    """Let a wholly rejected order be sent again: the old one stays under its number with its version behind it."""
+def _make_room(database: Database, number: str, patient: int) -> int:
+    """Let a wholly rejected order be sent again; returns the new version. The old one keeps its version in its number."""
     row = database.row("SELECT id, patient_id, version FROM exam_order WHERE number = ?", number)
     if row is None:
-        return
+        return 1
     order, owner, version = row
     kept = database.value(
         "SELECT count(*) FROM order_item WHERE order_id = ? AND state NOT IN ('rejected', 'needs_confirmation')", order
@@ -155,13 +155,13 @@ def _make_room(database: Database, number: str, patient: int) -> None:
         "WHERE order_id = ? RETURNING id",
         old, order,
     )  # fmt: skip
+    return int(version) + 1
 
 
 def _store(
     database: Database, catalogue: Catalogue, settings: Settings, order: OrderData, patient: int, encounter: int,
-    now: datetime,
+    version: int, now: datetime,
 ) -> None:  # fmt: skip
-    versions = database.value("SELECT count(*) FROM exam_order WHERE number LIKE ?", f"{order.number}#%")
     context = {
         name: {"value": fact.value, "observed_at": maybe_epoch(fact.observed_at), "source": fact.source}
         for name, fact in order.context.items()
@@ -170,7 +170,7 @@ def _store(
         Order, number=order.number, patient=patient, encounter=encounter,
         ordering_department=order.ordering_department, doctor=order.doctor, priority=order.priority.value,
         context=dump(context), note=order.note, drawing=order.drawing, replaces=order.replaces,
-        ordered_at=epoch(order.ordered_at), version=versions + 1,
+        ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     release = _release(settings, order)
     for line in order.lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,7 +14,8 @@ from examlane.storage.models import Patient, PatientIdentifier
 
 FIND = """SELECT p.id, p.merged_into_id FROM patient_identifier i JOIN patient p ON p.id = i.patient_id
 WHERE i.kind = ? AND i.value = ?"""
-BUMP = "UPDATE patient SET version = version + 1 WHERE id = ? AND version = ? RETURNING version"
+BUMP = """UPDATE patient SET version = version + 1 WHERE id = ? AND version = ?
+RETURNING (SELECT value FROM setting WHERE name = 'rollout')"""
 TWO_PEOPLE = Text("标识属于不同的患者，请先合并", "the identifiers belong to different patients: merge them first")
 
 
@@ -41,11 +42,20 @@ class PatientData:
 
 def find(database: Database, identifiers: Sequence[Identifier]) -> int | None:
     """The patient known by any of the identifiers, merges resolved. Raises `Refused` if they name two people."""
-    rows = [row for identifier in identifiers for row in database.rows(FIND, identifier.kind, identifier.value)]
-    found = {merged or key for key, merged in rows}
-    if len(found) > 1:
+    return _one(_known(database, identifiers).values())
+
+
+def _known(database: Database, identifiers: Sequence[Identifier]) -> dict[Identifier, int]:
+    """Whom each of the identifiers that are known belongs to, merges resolved."""
+    rows = [(each, database.row(FIND, each.kind, each.value)) for each in identifiers]
+    return {identifier: row[1] or row[0] for identifier, row in rows if row is not None}
+
+
+def _one(found: Iterable[int]) -> int | None:
+    patients = set(found)
+    if len(patients) > 1:
         raise Refused("patient_identifiers_conflict", TWO_PEOPLE, "/patient/identifiers")
-    return found.pop() if found else None
+    return patients.pop() if patients else None
 
 
 def get(database: Database, identifier: Identifier) -> int:
@@ -57,14 +67,15 @@ def get(database: Database, identifier: Identifier) -> int:
 
 def register(database: Database, data: PatientData) -> int:
     """The patient's id, registered now if unknown; new identifiers are added. Inside a write transaction."""
-    patient = find(database, data.identifiers)
+    known = _known(database, data.identifiers)
+    patient = _one(known.values())
     if patient is None:
         patient = database.insert(
             Patient, name=data.name, sex=data.sex.value, phone=data.phone, region=data.region,
             birth_date=data.birth_date.isoformat() if data.birth_date else None, out_of_town=int(data.out_of_town),
         )  # fmt: skip
-    for identifier in data.identifiers:
-        if not database.row(FIND, identifier.kind, identifier.value):
+    for identifier in dict.fromkeys(data.identifiers):
+        if identifier not in known:
             database.insert(PatientIdentifier, patient=patient, kind=identifier.kind, value=identifier.value)
     return patient
 
@@ -78,10 +89,12 @@ def view(database: Database, patient: int) -> tuple[PatientView, int]:
     return PatientView(patient, Sex(sex), maybe_day(birth_date), bool(out_of_town)), version
 
 
-def bump(database: Database, patient: int, version: int) -> None:
+def bump(database: Database, patient: int, version: int) -> int:
     """First statement of every write on a patient's orders, gates and appointments; raises `StalePlan` if too late."""
-    if not database.rows(BUMP, patient, version):
+    rows = database.rows(BUMP, patient, version)
+    if not rows:
         raise StalePlan("the patient changed meanwhile")
+    return rows[0][0] or 0
 
 
 def touch(database: Database, patient: int) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from examlane.capacity.catalogue import Catalogue, Catalogues, versions
+from examlane.capacity.catalogue import Catalogue, Catalogues
 from examlane.domain import (
     EncounterClass,
     EncounterView,
@@ -21,12 +21,16 @@ from examlane.domain import (
     OrderView,
     PatientView,
     Priority,
+    Sex,
 )
-from examlane.orders import patients
-from examlane.records import jobs
+from examlane.errors import NotFound
 from examlane.storage.database import Database
-from examlane.storage.fields import epoch, instant, maybe_instant
+from examlane.storage.fields import epoch, instant, maybe_day, maybe_instant
 
+HEAD = """SELECT p.sex, p.birth_date, p.out_of_town, p.version,
+(SELECT generation FROM booking_due WHERE patient_id = p.id),
+(SELECT value FROM setting WHERE name = 'catalogue'), (SELECT value FROM setting WHERE name = 'rollout')
+FROM patient p WHERE p.id = ?"""
 ITEMS = """SELECT oi.id, oi.key, oi.state, oi.fills, oi.confirmed, oi.payment, oi.release, oi.reason, i.code,
 o.id, o.number, o.ordering_department, o.priority, o.context, o.note, o.ordered_at,
 e.id, e.number, e.encounter_class, e.ward, e.campus, e.needs, ai.appointment_id
@@ -110,16 +114,18 @@ class Snapshot:
 
 def read(database: Database, catalogues: Catalogues, patient: int, now: datetime) -> Snapshot:
     """Read a patient's snapshot. Versions are read first, so that a change while reading makes the plan stale."""
-    generation = jobs.generation(database, patient)
-    catalogue_version, rollout_version = versions(database)
-    catalogue = catalogues.at(catalogue_version)
-    view, version = patients.view(database, patient)
+    head = database.row(HEAD, patient)
+    if head is None:
+        raise NotFound("patient", str(patient))
+    sex, birth_date, out_of_town, version, generation, catalogue_version, rollout_version = head
+    view = PatientView(patient, Sex(sex), maybe_day(birth_date), bool(out_of_town))
+    catalogue = catalogues.at(catalogue_version or 0)
     since = epoch(now - LOOK_BACK)
     visits = _visits(database, patient, since)
     return Snapshot(
         patient=view,
         version=version,
-        rollout_version=rollout_version,
+        rollout_version=rollout_version or 0,
         generation=generation,
         catalogue=catalogue,
         items=_items(database, catalogue, view, now),

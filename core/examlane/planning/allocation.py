@@ -131,7 +131,8 @@ class Allocator:
             request = self._request(visits, items, constraints, link)
             said = self._proposal(result, link, first.order.ordering_department, request, constraints, seats)
             if isinstance(said, Infeasible):
-                return visits
+                result.unplaced.update({items[key].id: said.code for visit in visits for key in visit.items})
+                return []
             if said is not None:
                 placed = {placement.visit: placement for placement in said.placements}
                 result.found += [
@@ -218,10 +219,7 @@ class Allocator:
         for placement in sorted(proposal.placements, key=lambda placement: placement.starts_at):
             visit = visits[placement.visit]
             option = next(option for option in visit.options if option.group == placement.group)
-            day = self._calendar.day_of(placement.starts_at)
-            tick = self._calendar.tick(day, placement.starts_at)
-            aligned = availability.instant(day, tick) == placement.starts_at
-            if not aligned or not availability.starts(visit, option, day) >> tick & 1:
+            if not availability.allows(visit, option, placement):
                 return False
             placed.append((visit, placement))
         return self._apart(placed, availability, constraints)

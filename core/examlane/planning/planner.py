@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from examlane.capacity.calendar import days_from
 from examlane.domain import (
     BookingMode,
     Examination,
+    GroupView,
     IntervalRule,
     Need,
     Preparation,
@@ -166,7 +167,11 @@ class Planner:
         return visits
 
     def requirements(self, department: str, items: Sequence[OpenItem]) -> list[Visit] | None:
-        """The visits a department makes of its items, or None when its rules are unavailable (closed)."""
+        """A department's visits, each as long as the slots that hold it; None: its rules are unavailable (closed)."""
+        made = self._required(department, items)
+        return None if made is None else [_whole_slots(visit, self.snapshot.catalogue.groups) for visit in made]
+
+    def _required(self, department: str, items: Sequence[OpenItem]) -> list[Visit] | None:
         orders = _orders(items)
         groups = {group.code: group for group in self.snapshot.catalogue.groups_of(department)}
         keys = [item.key for item in items]
@@ -310,6 +315,17 @@ def _together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
     for verdict in verdicts:
         groups[verdict.item.encounter_id, verdict.item.order.ordering_department].append(verdict)
     return list(groups.values())
+
+
+def _whole_slots(visit: Visit, groups: Mapping[str, GroupView]) -> Visit:
+    """Five minutes of a quarter-hour slot keep the patient for the quarter: he may be called at any moment of it."""
+
+    def held(segment: Segment) -> Segment:
+        sizes = [groups[need.group].slice_minutes for need in segment.needs]
+        return replace(segment, minutes=max(-(-segment.minutes // size) * size for size in sizes))
+
+    options = (replace(option, segments=tuple(map(held, option.segments))) for option in visit.options)
+    return replace(visit, options=tuple(options))
 
 
 def _orders(items: Iterable[OpenItem]) -> list[Any]:

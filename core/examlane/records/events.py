@@ -16,8 +16,8 @@ LEASE_SECONDS = 30
 BATCH = 50
 MAX_ATTEMPTS = 8
 
-PEERS = "SELECT id, event_types FROM peer WHERE enabled = 1 ORDER BY id"
-NEXT = "SELECT coalesce(max(sequence), 0) + 1 FROM event WHERE peer_id = ? AND subject = ? AND subject_key = ?"
+PEERS = """SELECT p.id, p.event_types, (SELECT coalesce(max(e.sequence), 0) + 1 FROM event e
+WHERE e.peer_id = p.id AND e.subject = ? AND e.subject_key = ?) FROM peer p WHERE p.enabled = 1 ORDER BY p.id"""
 # An event waits for every earlier one of its own subject and peer, and for nothing else.
 DUE = """SELECT e.id FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.dead = 0
 AND e.due_at <= ? AND e.lease_until <= ? AND p.enabled = 1
@@ -51,11 +51,11 @@ Send = Callable[[Message], None]
 
 def emit(database: Database, subject: str, subject_key: str, kind: str, payload: Mapping[str, Any], now: int) -> None:
     """Tell every peer that wants this kind of event; inside the transaction of the change."""
-    for peer, kinds in database.rows(PEERS):
+    for peer, kinds, sequence in database.rows(PEERS, subject, subject_key):
         if kinds == "[]" or kind in json.loads(kinds):
             database.insert(
                 Event, event_id=str(uuid.uuid4()), peer=peer, subject=subject, subject_key=subject_key,
-                sequence=database.value(NEXT, peer, subject, subject_key), kind=kind, payload=dump(payload),
+                sequence=sequence, kind=kind, payload=dump(payload),
                 created_at=now, due_at=now,
             )  # fmt: skip
 

@@ -68,11 +68,13 @@ def keep(database: Database, key: RequestKey | None, subject: str, subject_key: 
     )  # fmt: skip
 
 
-def answer(database: Database, key: RequestKey, body: Mapping[str, Any]) -> None:
-    """Store the answer of a request, for byte-equal replays."""
-    database.write(
-        lambda: database.rows(
-            "UPDATE receipt SET answer = ? WHERE client = ? AND key = ? AND answer IS NULL RETURNING id",
-            dump(body), key.client, key.key,
+def answer(database: Database, key: RequestKey, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Store the answer of a request unless another sending did; returns what is stored, members in their order."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str)
+    stored: str = database.write(
+        lambda: database.value(
+            "UPDATE receipt SET answer = coalesce(answer, ?) WHERE client = ? AND key = ? RETURNING answer",
+            text, key.client, key.key,
         )
     )  # fmt: skip
+    return dict(json.loads(stored))

@@ -80,7 +80,14 @@ class Database:
         if self.is_sqlite:
             found: list[Row] = self.engine.execute_sql(sql, params).fetchall()
             return found
-        cursor = self.engine.execute_sql(_for_postgresql(sql), params)
+        try:
+            cursor = self.engine.execute_sql(_for_postgresql(sql), params)
+        except (peewee.OperationalError, peewee.InterfaceError) as error:
+            # A connection that was lost while idle: outside a transaction the statement is simply sent again.
+            if self.engine.in_transaction() or not _connection_lost(error):
+                raise
+            self._recover()
+            cursor = self.engine.execute_sql(_for_postgresql(sql), params)
         return [] if cursor.description is None else cursor.fetchall()
 
     def row(self, sql: str, *params: Any) -> Row | None:
@@ -119,12 +126,12 @@ class Database:
                 with self._guard(), self._transaction():
                     return work()
             except (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError) as error:
-                if not _may_retry(error):
+                if not (_busy(error) if self.is_sqlite else _may_retry(error)):
                     raise
                 self._recover()
             except peewee.IntegrityError:
                 # On PostgreSQL a unique key may just have been taken by another transaction: read again and see.
-                if self.is_sqlite or attempt:
+                if self.is_sqlite or attempt > 1:
                     raise
             time.sleep(min(0.5, 0.02 * 2**attempt) * (0.5 + random.random()))
         raise Unavailable("the database stays busy or cannot be reached")
@@ -141,8 +148,13 @@ class Database:
         return self.engine.transaction(self._writing) if self._writing else self.engine.transaction()
 
     def _recover(self) -> None:
-        if not self.is_sqlite and not self.engine.in_transaction():
-            self.engine.close()
+        """Drop a PostgreSQL connection that failed; the next statement opens another."""
+        if self.is_sqlite:
+            return
+        connection = self.engine.connection() if not self.engine.is_closed() else None
+        self.engine._state.reset()  # a lost connection can neither be rolled back nor closed by the rules
+        if connection is not None:
+            connection.close()
 
 
 @cache
@@ -163,9 +175,15 @@ def _insert_statement(table: type[Table], names: tuple[str, ...]) -> str:
     return f"INSERT INTO {table._meta.table_name} ({columns}) VALUES ({marks}) RETURNING id"
 
 
+def _connection_lost(error: Exception) -> bool:
+    state = getattr(error.__cause__ or error.__context__, "sqlstate", "")
+    return not state or state.startswith(("08", "57P"))
+
+
 def _may_retry(error: Exception) -> bool:
-    cause = error.__cause__ or error.__context__
-    state = getattr(cause, "sqlstate", "") if hasattr(cause, "sqlstate") else None
-    if state is None:  # SQLite: only a busy database is worth another try
-        return any(word in str(error).lower() for word in ("locked", "busy"))
+    state = getattr(error.__cause__ or error.__context__, "sqlstate", "")
     return not state or state.startswith(RETRYABLE)
+
+
+def _busy(error: Exception) -> bool:
+    return any(word in str(error).lower() for word in ("locked", "busy"))

@@ -1,0 +1,175 @@
+"""Who may do what: the permission file, the routes and real requests say the same."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from examlane_api import access
+from examlane_api.soap.handlers import BookingHandlers
+
+PUBLIC = {
+    "static", "health", "api-docs.openapi_json", "pages.login", "pages.logout", "pages.language", "pages.home",
+    "soap.soap",
+}  # fmt: skip
+"""What asks for no permission: log-in, language, health, the OpenAPI document, and SOAP, which decides per message."""
+STARTS = {"group": "US-N", "starts_at": "2026-11-24T09:00:00+08:00"}
+EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outcome": "given",
+            "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
+# One request an operation; {US} is the number of an ultrasound appointment.
+REQUESTS: dict[str, tuple[str, str, Any]] = {
+    "order.validate": ("POST", "/orders/validate", "order"),
+    "order.submit": ("POST", "/orders", "order"),
+    "order.verify": ("POST", "/orders/O1/verification", {}),
+    "order.read": ("GET", "/orders/O1", None),
+    "order.payable": ("GET", "/orders/O1/payable", None),
+    "evidence.report": ("POST", "/evidence", EVIDENCE),
+    "payment.report": ("POST", "/payments", {"order": "O1", "paid_at": "2026-11-23T07:55:00+08:00"}),
+    "time.search": ("GET", "/times?items=O1/1", None),
+    "appointment.hold": ("POST", "/holds", {"items": ["O1/1"], **STARTS}),
+    "appointment.book": ("POST", "/appointments", {"items": ["O1/1"], **STARTS}),
+    "appointment.reschedule": ("POST", "/appointments/{US}/reschedule", STARTS),
+    "appointment.cancel": ("POST", "/appointments/{US}/cancel", {"reason": "改期"}),
+    "appointment.check_in": ("POST", "/appointments/{US}/check-in", {}),
+    "appointment.call": ("POST", "/appointments/{US}/call", {}),
+    "appointment.execution": ("POST", "/appointments/{US}/execution", {"state": "started"}),
+    "appointment.no_show": ("POST", "/appointments/{US}/no-show", {}),
+    "appointment.rebook": ("POST", "/appointments/{US}/rebooking", {}),
+    "appointment.read": ("GET", "/appointments/{US}", None),
+    "department.read": ("GET", "/departments", None),
+    "department.switch": ("PUT", "/departments/US/mode", {"mode": "manual"}),
+}
+CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "stranger": "nobody", "": ""}
+PAGES = {"page.matrix": "/matrix", "page.board": "/board"}
+
+
+@pytest.fixture
+def number(rest: Any) -> str:
+    """The number of an ultrasound appointment of order O1."""
+    found: str = rest.booked("O1", patient="P1")["number"]
+    return found
+
+
+def asked(rest: Any, operation: str, number: str, caller: str) -> Any:
+    method, path, body = REQUESTS[operation]
+    content = rest.order("O2") if body == "order" else body
+    return rest.send(method, path.replace("{US}", number), content, caller=caller)
+
+
+def operation_of(view: Any) -> str:
+    return str(getattr(view, "operation", ""))
+
+
+def test_every_route_has_an_operation_of_the_file_or_is_listed_as_public(rest: Any) -> None:
+    routes = {rule.endpoint: operation_of(rest.app.view_functions[rule.endpoint]) for rule in rest.app.url_map.iter_rules()}
+
+    assert {endpoint for endpoint, operation in routes.items() if operation not in access.operations()} == PUBLIC
+
+
+def test_every_operation_of_the_file_is_used_and_every_role_is_explained(rest: Any) -> None:
+    used = {operation_of(view) for view in rest.app.view_functions.values()}
+    handlers = BookingHandlers(rest.world.hospital).by_operation().values()
+    soap = {inspect.getclosurevars(handler).nonlocals["operation"] for handler in handlers}
+
+    assert (used | soap) - {""} == set(access.operations())
+    assert {role for row in access.operations().values() for role in row.roles} == set(CALLERS.values()) - {"nobody", ""}
+
+
+def test_every_operation_has_a_row_in_this_matrix() -> None:
+    assert set(REQUESTS) | set(PAGES) == set(access.operations())
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_request_is_answered_for_the_roles_of_its_operation_only(rest: Any, number: str, operation: str) -> None:
+    allowed = [caller for caller, role in CALLERS.items() if role in access.operations()[operation].roles]
+    before = rest.counts()
+    for caller in sorted(CALLERS.keys() - allowed):
+        answer = asked(rest, operation, number, caller)
+        expected = (403, "forbidden") if caller else (401, "unauthenticated")
+        assert (answer.status_code, answer.json["code"]) == expected, caller
+    assert rest.counts() == before
+
+    assert allowed
+    for caller in allowed:
+        assert asked(rest, operation, number, caller).status_code not in (401, 403), caller
+
+
+def test_a_client_of_another_department_may_not_touch_an_appointment(rest: Any, number: str) -> None:
+    before = rest.counts()
+    for operation in (name for name, row in access.operations().items() if row.by_department):
+        answer = asked(rest, operation, number, "desk-ct")
+        assert (answer.status_code, answer.json["code"]) == (403, "forbidden"), operation
+    assert rest.counts() == before
+
+
+def test_a_registrar_of_ct_may_cancel_in_ct_but_not_in_ultrasound(rest: Any, number: str) -> None:
+    head = rest.booked("O3", "CT-HEAD")["number"]
+
+    assert rest.post(f"/appointments/{number}/cancel", {"reason": "改期"}, caller="desk-ct").status_code == 403
+    assert rest.post(f"/appointments/{head}/cancel", {"reason": "改期"}, caller="desk-ct").json["state"] == "cancelled"
+
+
+def test_a_registrar_of_ct_may_not_confirm_a_hold_of_ultrasound(rest: Any, number: str) -> None:
+    rest.post(f"/appointments/{number}/cancel", {"reason": "改期"})
+    held = rest.post("/holds", {"items": ["O1/1"], **STARTS}).json["number"]
+
+    assert rest.post(f"/holds/{held}/booking", caller="desk-ct").status_code == 403
+    assert rest.post(f"/holds/{held}/booking", caller="desk").status_code == 200
+
+
+def test_a_department_cannot_be_smuggled_in_beside_another(rest: Any) -> None:
+    rest.booked("O3", "CT-HEAD", "US-THYROID")
+    body = {"items": ["O3/1", "O3/2"], **STARTS}
+
+    assert rest.post("/appointments", body, caller="desk-ct").status_code == 403
+
+
+def test_a_disabled_client_is_out_at_once(rest: Any) -> None:
+    rest.world.database.write(
+        lambda: rest.world.database.rows("UPDATE api_client SET disabled = 1 WHERE code = 'his' RETURNING id")
+    )
+
+    assert rest.get("/departments").status_code == 401
+
+
+@pytest.mark.parametrize("role", ["administrator", "registrar"])
+@pytest.mark.parametrize("operation", PAGES)
+def test_a_page_opens_for_the_roles_of_its_operation_only(
+    rest: Any, staff: Callable[..., Any], operation: str, role: str
+) -> None:
+    allowed = role in access.operations()[operation].roles
+
+    assert staff(role).client.get(PAGES[operation]).status_code == (200 if allowed else 403)
+
+
+def test_a_page_asks_a_stranger_to_log_in_and_comes_back(visitor: Any) -> None:
+    for path in ("/matrix", "/board", "/board/US"):
+        answer = visitor.client.get(path)
+        assert (answer.status_code, answer.location) == (302, f"/login?next={path}")
+    assert visitor.submit("/matrix/US/mode", {"mode": "manual"}).status_code == 400
+
+
+def test_a_registrar_limited_to_ct_sees_the_board_of_ct_only(staff: Callable[..., Any]) -> None:
+    registrar = staff("registrar", "CT")
+
+    assert registrar.client.get("/board").status_code == 200
+    assert registrar.client.get("/board/CT").status_code == 200
+    assert registrar.client.get("/board/US").status_code == 404
+
+
+def test_a_registrar_cannot_save_in_the_matrix_even_with_a_token(rest: Any, staff: Callable[..., Any]) -> None:
+    registrar = staff("registrar")
+    registrar.open("/board")
+
+    assert registrar.submit("/matrix/US/mode", {"mode": "manual", "version": "1"}).status_code == 403
+    assert rest.world.database.value("SELECT mode FROM department WHERE code = 'US'") == "automatic"
+
+
+def test_a_members_session_is_no_key_to_rest_and_a_clients_key_none_to_pages(
+    rest: Any, staff: Callable[..., Any]
+) -> None:
+    assert staff("administrator").client.get("/api/v1/departments").status_code == 401
+    assert rest.app.test_client().get("/matrix", headers=rest.authorization("console")).status_code == 302
