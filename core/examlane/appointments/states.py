@@ -37,7 +37,8 @@ MOVES: dict[str, frozenset[str]] = {
     ),
     "tentative": frozenset({"booked", "tentative", "checked_in", "cancelled", "expired", "suspended", "replaced"}),
     "checked_in": frozenset(
-        {"booked", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled", "no_show", "suspended"}
+        {"booked", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled",
+         "no_show", "suspended"}
     ),
     "called": frozenset({"checked_in", "called_absent", "deferred", "in_progress", "fulfilled", "not_done"}),
     "called_absent": frozenset({"checked_in", "called", "no_show", "cancelled", "in_progress", "fulfilled"}),
