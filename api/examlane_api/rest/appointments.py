@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
 
 from flask import g
 
 from examlane.appointments import changes, noshow, status
+from examlane.appointments.status import AppointmentStatus
 from examlane.errors import NotFound
 from examlane.records.receipts import RequestKey
 from examlane_api.rest import schemas
@@ -82,10 +83,7 @@ def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]
 @operation("appointment.book", writes=True)
 def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Book what is held."""
-    allow_appointment("appointment.book", number)
-    return write(
-        "appointment.book", body, lambda key: answers().appointment(changes.confirm(hospital(), number, actor(), key))
-    )
+    return _changed("appointment.book", number, body, lambda key: changes.confirm(hospital(), number, actor(), key))
 
 
 @blp.route("/appointments", methods=["GET"])
@@ -120,14 +118,12 @@ def read_appointment(number: str) -> Mapping[str, Any]:
 @operation("appointment.reschedule", writes=True)
 def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Move an appointment; it keeps its number. `version` or If-Match names the version that was read."""
-    allow_appointment("appointment.reschedule", number)
     body = expecting(body)
 
-    def act(key: RequestKey) -> Mapping[str, Any]:
-        moved = changes.reschedule(hospital(), number, actor=actor(), key=key, **body)
-        return answers().appointment(moved)
+    def act(key: RequestKey) -> AppointmentStatus:
+        return changes.reschedule(hospital(), number, actor=actor(), key=key, **body)
 
-    return write("appointment.reschedule", body, act)
+    return _changed("appointment.reschedule", number, body, act)
 
 
 @blp.route("/appointments/<string:number>/cancel", methods=["POST"])
@@ -136,13 +132,12 @@ def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.cancel", writes=True)
 def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Cancel an appointment, with a reason. `version` or If-Match names the version that was read."""
-    allow_appointment("appointment.cancel", number)
     body = expecting(body)
-    return write(
-        "appointment.cancel",
-        body,
-        lambda key: answers().appointment(changes.cancel(hospital(), number, actor(), key, **body)),
-    )
+
+    def act(key: RequestKey) -> AppointmentStatus:
+        return changes.cancel(hospital(), number, actor(), key, **body)
+
+    return _changed("appointment.cancel", number, body, act)
 
 
 @blp.route("/appointments/<string:number>/check-in", methods=["POST"])
@@ -151,11 +146,8 @@ def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.check_in", writes=True)
 def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The patient has arrived."""
-    allow_appointment("appointment.check_in", number)
-    return write(
-        "appointment.check_in",
-        body,
-        lambda key: answers().appointment(changes.check_in(hospital(), number, actor(), key)),
+    return _changed(
+        "appointment.check_in", number, body, lambda key: changes.check_in(hospital(), number, actor(), key)
     )
 
 
@@ -165,12 +157,11 @@ def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.call", writes=True)
 def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The queue called the patient, or called and did not find him (`absent`)."""
-    allow_appointment("appointment.call", number)
-    return write(
-        "appointment.call",
-        body,
-        lambda key: answers().appointment(changes.call(hospital(), number, actor(), key, absent=body["absent"])),
-    )
+
+    def act(key: RequestKey) -> AppointmentStatus:
+        return changes.call(hospital(), number, actor(), key, absent=body["absent"])
+
+    return _changed("appointment.call", number, body, act)
 
 
 @blp.route("/appointments/<string:number>/execution", methods=["POST"])
@@ -179,13 +170,11 @@ def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.execution", writes=True)
 def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The exam was started, finished or not done."""
-    allow_appointment("appointment.execution", number)
 
-    def act(key: RequestKey) -> Mapping[str, Any]:
-        done = changes.execution(hospital(), number, body["state"], actor(), key, reason=body["reason"])
-        return answers().appointment(done)
+    def act(key: RequestKey) -> AppointmentStatus:
+        return changes.execution(hospital(), number, body["state"], actor(), key, reason=body["reason"])
 
-    return write("appointment.execution", body, act)
+    return _changed("appointment.execution", number, body, act)
 
 
 @blp.route("/appointments/<string:number>/no-show", methods=["POST"])
@@ -194,10 +183,7 @@ def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.no_show", writes=True)
 def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The patient did not come; his department's rules decide what becomes of it."""
-    allow_appointment("appointment.no_show", number)
-    return write(
-        "appointment.no_show", body, lambda key: answers().appointment(noshow.mark(hospital(), number, actor(), key))
-    )
+    return _changed("appointment.no_show", number, body, lambda key: noshow.mark(hospital(), number, actor(), key))
 
 
 @blp.route("/appointments/<string:number>/rebooking", methods=["POST"])
@@ -206,7 +192,12 @@ def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("appointment.rebook", writes=True)
 def rebook(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """A patient who missed his time takes the next free place today, where his department allows it."""
-    allow_appointment("appointment.rebook", number)
-    return write(
-        "appointment.rebook", body, lambda key: answers().appointment(noshow.rebook(hospital(), number, actor(), key))
-    )
+    return _changed("appointment.rebook", number, body, lambda key: noshow.rebook(hospital(), number, actor(), key))
+
+
+def _changed(
+    name: str, number: str, body: Mapping[str, Any], act: Callable[[RequestKey], AppointmentStatus]
+) -> Mapping[str, Any]:
+    """Change one appointment once, if the caller may in its department; answers it as it is then."""
+    allow_appointment(name, number)
+    return write(name, body, lambda key: answers().appointment(act(key)))

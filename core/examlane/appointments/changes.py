@@ -326,7 +326,7 @@ def expire_tentative(hospital: Hospital, actor: Actor) -> int:
     """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
     cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
     rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
-    return sum(_expired(hospital, number, actor, "gate stayed closed") for (number,) in rows)
+    return sum(_expired(hospital, number, actor, "gate stayed closed", "awaiting_gate") for (number,) in rows)
 
 
 def expire_holds(hospital: Hospital, actor: Actor) -> int:
@@ -335,12 +335,12 @@ def expire_holds(hospital: Hospital, actor: Actor) -> int:
     rows = hospital.database.rows(
         "SELECT number FROM appointment WHERE state = 'held' AND hold_expires_at <= ?", epoch(now)
     )
-    return sum(_expired(hospital, number, actor, "hold ended") for (number,) in rows)
+    return sum(_expired(hospital, number, actor, "hold ended", "cancelled") for (number,) in rows)
 
 
-def _expired(hospital: Hospital, number: str, actor: Actor, reason: str) -> bool:
+def _expired(hospital: Hospital, number: str, actor: Actor, reason: str, items_left: str) -> bool:
     try:
-        _change(hospital, number, "expired", actor, None, reason=reason)
+        _change(hospital, number, "expired", actor, None, reason=reason, items_left=items_left)
     except Conflict:  # another worker was faster, or somebody gave it up in this very moment
         return False
     return True

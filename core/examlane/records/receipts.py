@@ -75,6 +75,7 @@ def answer(database: Database, key: RequestKey, body: Mapping[str, Any]) -> dict
         lambda: database.value(
             "UPDATE receipt SET answer = coalesce(answer, ?) WHERE client = ? AND key = ? RETURNING answer",
             text, key.client, key.key,
-        )
+        ),
+        durable=False,  # a lost answer is made anew from what the request led to
     )  # fmt: skip
     return dict(json.loads(stored))

@@ -116,14 +116,17 @@ class Database:
                 statement if self.is_sqlite else statement.replace("?", "%s"), [cell for row in batch for cell in row]
             )
 
-    def write(self, work: Callable[[], Result]) -> Result:
+    def write(self, work: Callable[[], Result], *, durable: bool = True) -> Result:
         """Run `work` in one write transaction, again a bounded number of times if the database asks for it.
 
         `work` must contain database statements only. Raises `Unavailable` when trying again did not help.
+        `durable=False` does not wait for the disk: only for what can be made anew after a power failure.
         """
         for attempt in range(ATTEMPTS):
             try:
-                with self._guard(), self._transaction():
+                with self._guard(), self._synchronous(durable), self._transaction():
+                    if not durable and not self.is_sqlite:
+                        self.rows("SET LOCAL synchronous_commit = off")
                     return work()
             except (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError) as error:
                 if not (_busy(error) if self.is_sqlite else _may_retry(error)):
@@ -146,6 +149,17 @@ class Database:
 
     def _transaction(self) -> Any:
         return self.engine.transaction(self._writing) if self._writing else self.engine.transaction()
+
+    @contextmanager
+    def _synchronous(self, durable: bool) -> Iterator[None]:
+        if durable or not self.is_sqlite:
+            yield
+            return
+        self.rows("PRAGMA synchronous = normal")
+        try:
+            yield
+        finally:
+            self.rows("PRAGMA synchronous = full")
 
     def _recover(self) -> None:
         """Drop a PostgreSQL connection that failed; the next statement opens another."""
