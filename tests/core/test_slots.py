@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -37,7 +38,7 @@ def calendar() -> Calendar:
     return Calendar(ZoneInfo("Asia/Shanghai"))
 
 
-def take_until_full(url: str, taken: multiprocessing.Queue[int]) -> None:
+def take_until_full(url: str) -> int:
     database = Database(url)
     mine = 0
     while True:
@@ -49,8 +50,8 @@ def take_until_full(url: str, taken: multiprocessing.Queue[int]) -> None:
             mine += 1
         except SlotTaken:
             continue
-    taken.put(mine)
     database.close()
+    return mine
 
 
 def test_thirty_two_processes_take_exactly_the_last_fifty_seats(
@@ -59,16 +60,11 @@ def test_thirty_two_processes_take_exactly_the_last_fifty_seats(
     rows = [(room, "general", "2026-11-24", 1000 + n * 600, 1600 + n * 600, 10, 1) for n in range(5)]
     database.write(lambda: database.insert_many(Slot, rosters.SLOT_COLUMNS, rows))
     database.close()
-    spawn = multiprocessing.get_context("spawn")
-    taken: multiprocessing.Queue[int] = spawn.Queue()
-    processes = [spawn.Process(target=take_until_full, args=(database_url, taken)) for _ in range(PROCESSES)]
-    for process in processes:
-        process.start()
-    total = sum(taken.get(timeout=120) for _ in processes)
-    for process in processes:
-        process.join(60)
+    command = [sys.executable, __file__, database_url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+    taken = [int(process.communicate(timeout=240)[0]) for process in processes]
 
-    assert total == SEATS
+    assert sum(taken) == SEATS
     assert database.rows("SELECT DISTINCT taken, is_open FROM slot") == [(10, 0)]
 
 
@@ -143,3 +139,7 @@ def test_a_shift_over_midnight_belongs_to_the_date_it_began(database: Database, 
 
     assert database.rows("SELECT DISTINCT day FROM slot") == [("2026-11-24",)]
     assert database.value("SELECT max(end_at) FROM slot") == calendar.instant(DAY, 1500).timestamp()
+
+
+if __name__ == "__main__":
+    print(take_until_full(sys.argv[1]))
