@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -138,3 +139,23 @@ def test_when_the_ordering_department_says_impossible_nobody_else_is_asked(datab
     assert world.item(f"{order}/1").reason == "clinic.full"
     assert world.database.rows("SELECT code FROM desk_task WHERE closed_at IS NULL") == [("clinic.full",)]
     world.hospital.close()
+
+
+def test_a_seat_lost_while_planning_is_planned_again_and_is_no_lack_of_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examlane.capacity.availability import SlotCalendar
+
+    looked = []
+    allows = SlotCalendar.allows
+
+    def lost_once(self: SlotCalendar, *arguments: Any) -> bool:
+        looked.append(arguments)
+        return len(looked) > 1 and allows(self, *arguments)
+
+    order = world.order("US-HEART")
+    monkeypatch.setattr(SlotCalendar, "allows", lost_once)
+    world.pay(order)
+
+    assert world.item(f"{order}/1").reason == "booked"
+    assert len(looked) == 2

@@ -51,8 +51,8 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
     """
     for _ in range(ATTEMPTS):
         state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
-        plan = Planner(hospital, state, hospital.clock.now()).plan()
         try:
+            plan = Planner(hospital, state, hospital.clock.now()).plan()
             booked = hospital.database.write(partial(_commit, hospital, plan, actor))
         except StalePlan:
             continue

@@ -25,6 +25,7 @@ from examlane.domain import (
     Visit,
     VisitOption,
 )
+from examlane.errors import StalePlan
 from examlane.extension import answers
 from examlane.extension.dispatch import Answer, Budget
 from examlane.extension.rollout import CORE, Link, Rollout
@@ -207,6 +208,8 @@ class Allocator:
         for proposal in answer.value or ():
             if self._keeps_rules(proposal, request, availability, constraints):
                 return proposal  # type: ignore[no-any-return]
+        if link.plugin.trusted and answer.value:
+            raise StalePlan("a seat was lost while its time was checked")
         result.failed |= bool(answer.failure) or answer.value is not None
         return None
 
