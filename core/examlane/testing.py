@@ -161,8 +161,11 @@ def small_hospital(
 ) -> World:
     """A hospital with one ultrasound and one CT department; `plugins` are switched on where `switch` says.
 
-    `plugins` maps names to modules or objects with hooks; `data` replaces tables of the master data.
+    `plugins` maps names to modules or objects with hooks; `data` replaces tables of the master data. Hooks get more
+    time than in a hospital unless `hook_seconds` is given, so that a busy machine changes no decision.
     """
+    if "hook_seconds" not in settings:
+        settings = {"hook_seconds": 5.0, "booking_seconds": 20.0, **settings}
     found = Plugins()
     for name, module in (plugins or {}).items():
         found.register(name, module)
