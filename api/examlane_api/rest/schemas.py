@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from marshmallow import Schema, fields, validate
 
 from examlane import DepartmentMode, EncounterClass, Priority, Sex, Stage
@@ -20,10 +18,6 @@ from examlane_api.rest.fields import (
     Whole,
     YesNo,
 )
-
-
-def one_of(values: Any) -> fields.String:
-    return fields.String(validate=validate.OneOf([value.value for value in values]))
 
 
 class Words(Schema):

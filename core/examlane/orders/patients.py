@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from examlane.domain import PatientView, Sex, Text
+from examlane.domain import Sex, Text
 from examlane.errors import NotFound, Refused, StalePlan
 from examlane.storage.database import Database
-from examlane.storage.fields import maybe_day
 from examlane.storage.models import Patient, PatientIdentifier
 
 FIND = """SELECT p.id, p.merged_into_id FROM patient_identifier i JOIN patient p ON p.id = i.patient_id
@@ -78,15 +77,6 @@ def register(database: Database, data: PatientData) -> int:
         if identifier not in known:
             database.insert(PatientIdentifier, patient=patient, kind=identifier.kind, value=identifier.value)
     return patient
-
-
-def view(database: Database, patient: int) -> tuple[PatientView, int]:
-    """What rules may know of a patient, and the version of the row."""
-    row = database.row("SELECT sex, birth_date, out_of_town, version FROM patient WHERE id = ?", patient)
-    if row is None:
-        raise NotFound("patient", str(patient))
-    sex, birth_date, out_of_town, version = row
-    return PatientView(patient, Sex(sex), maybe_day(birth_date), bool(out_of_town)), version
 
 
 def bump(database: Database, patient: int, version: int) -> int:

@@ -25,12 +25,6 @@ def due_patients(database: Database, now: int, limit: int = 50) -> list[int]:
     return [row[0] for row in rows]
 
 
-def generation(database: Database, patient: int) -> int | None:
-    """Which marking of the patient a plan answers; None when nothing is due."""
-    value: int | None = database.value("SELECT generation FROM booking_due WHERE patient_id = ?", patient)
-    return value
-
-
 def done(database: Database, patient: int, generation: int | None) -> None:
     """Delete the marking that a plan answered; a newer one stays."""
     if generation is not None:
