@@ -42,10 +42,10 @@ from examlane.domain import (
     Visit,
     VisitOption,
 )
-from examlane.extension.rules import Rule, RuleBase
 from examlane.hookspecs import hookimpl
 from examlane.planning.itinerary import Itinerary
 from examlane.planning.itinerary import plan as plan_itinerary
+from examlane.rulebase.rules import Rule, RuleBook
 
 __version__ = "0.1.0"
 
@@ -83,7 +83,7 @@ __all__ = [
     "Proposal",
     "Relation",
     "Rule",
-    "RuleBase",
+    "RuleBook",
     "Segment",
     "Selector",
     "ServiceView",

@@ -115,13 +115,16 @@ class ExamItem:
 
 @dataclass(frozen=True, slots=True)
 class OrderItemView:
-    """One ordered exam. `key` names it everywhere: order number, a slash, the line."""
+    """One ordered exam. `key` names it everywhere: order number, a slash, the line.
+
+    `confirmed` maps the codes of findings that the doctor has confirmed to the reason he gave, which may be empty.
+    """
 
     key: str
     item: ExamItem
     services: tuple[ServiceView, ...] = ()
     fills: Mapping[str, Any] = field(default_factory=_nothing)
-    confirmed: frozenset[str] = frozenset()
+    confirmed: Mapping[str, str] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class Examination:
 class Finding:
     """What a rule says of one order item: with its code, words, rule and source.
 
-    `fill` carries `field` and `value`; `delay_until` carries `until`.
+    `fill` carries `field` and `value`; `delay_until` carries `until`. What `needs_reason` is confirmed with one only.
     """
 
     kind: FindingKind
@@ -186,6 +189,7 @@ class Finding:
     field: str = ""
     value: Any = None
     until: datetime | None = None
+    needs_reason: bool = False
 
 
 @dataclass(frozen=True, slots=True)

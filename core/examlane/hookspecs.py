@@ -1,7 +1,9 @@
 """The hooks, in the order they fire. These docstrings are the contract; `docs/hooks.md` shows each with an example.
 
 A plugin implements any of them with `@hookimpl` and takes only the arguments it needs. It gets frozen values and
-returns values: it owns no tables, and is never called inside a write transaction. Calls that raise, are late
+returns values: it owns no tables, and is never called inside a write transaction. Every hook may take `settings` (the
+department's, through the plugin's `SettingsSchema`) and `rules` (the versions of its rule files that count today in the
+hospital's profiles). Calls that raise, are late
 (300 ms) or answer nonsense are set aside one by one; what that means is said at each hook.
 """
 
@@ -32,6 +34,7 @@ from examlane.domain import (
     Proposal,
     Visit,
 )
+from examlane.rulebase.rules import RuleBook
 
 PROJECT = "examlane"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -45,6 +48,7 @@ def validate_order(
     evidence: Sequence[EvidenceView],
     now: datetime,
     settings: Mapping[str, Any],
+    rules: RuleBook,
 ) -> Sequence[Finding]:
     """Say what is wrong with an order, or fill in what it leaves open.
 
@@ -62,6 +66,7 @@ def pre_booking_gate(
     evidence: Sequence[EvidenceView],
     now: datetime,
     settings: Mapping[str, Any],
+    rules: RuleBook,
 ) -> Sequence[GateAnswer]:
     """Say which conditions an item must meet before it may be paid and booked, and which of them are met.
 
@@ -80,6 +85,7 @@ def requirements(
     evidence: Sequence[EvidenceView],
     now: datetime,
     settings: Mapping[str, Any],
+    rules: RuleBook,
 ) -> Sequence[Visit] | None:
     """Turn a department's bookable items into visits: what is merged, which roles, how long, how early, how late.
 
@@ -92,7 +98,7 @@ def requirements(
 
 @hookspec
 def interval_rules(
-    patient: PatientView, context: Mapping[str, Fact], now: datetime, settings: Mapping[str, Any]
+    patient: PatientView, context: Mapping[str, Fact], now: datetime, settings: Mapping[str, Any], rules: RuleBook
 ) -> Sequence[IntervalRule]:
     """Name the distances and the order between exams that the department wants kept, for this patient.
 
@@ -104,7 +110,14 @@ def interval_rules(
 
 
 @hookspec
-def preparation(items: Sequence[OrderItemView], settings: Mapping[str, Any]) -> Sequence[Preparation]:
+def preparation(
+    items: Sequence[OrderItemView],
+    patient: PatientView,
+    context: Mapping[str, Fact],
+    now: datetime,
+    settings: Mapping[str, Any],
+    rules: RuleBook,
+) -> Sequence[Preparation]:
     """Say what the patient must do before a visit for these items, and how long that takes.
 
     All answers are collected. `lead` moves the earliest time; the texts are every slip, reminder and voice line.
@@ -115,7 +128,7 @@ def preparation(items: Sequence[OrderItemView], settings: Mapping[str, Any]) -> 
 
 @hookspec
 def allocate(
-    request: BookingRequest, availability: Availability
+    request: BookingRequest, availability: Availability, settings: Mapping[str, Any], rules: RuleBook
 ) -> Sequence[Proposal] | Infeasible | None:
     """Propose when and at which group the visits of a request are held, best first.
 
@@ -129,7 +142,7 @@ def allocate(
 
 
 @hookspec
-def on_no_show(no_show: NoShow, settings: Mapping[str, Any]) -> NoShowDecision | None:
+def on_no_show(no_show: NoShow, settings: Mapping[str, Any], rules: RuleBook) -> NoShowDecision | None:
     """Decide what becomes of a visit whose patient did not come: release, re-booking by the patient, or the desk.
 
     Asked of the executing department after its grace time; first answer counts, None leaves it to the desk.

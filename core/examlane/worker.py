@@ -66,7 +66,7 @@ def publish(hospital: Hospital) -> int:
 
 def _ask_shadows(hospital: Hospital, now: int) -> int:
     rollout_version = hospital.database.value("SELECT value FROM setting WHERE name = 'rollout'") or 0
-    rollout = hospital.rollouts.at(rollout_version)
+    rollout = hospital.rollouts.at(rollout_version, hospital.clock.now())
 
     def availability(request: BookingRequest) -> SlotCalendar:
         catalogue = hospital.catalogues.current()

@@ -271,6 +271,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind.value, "code": finding.code, "text": {"zh": finding.text.zh, "en": finding.text.en},
         "rule": finding.rule, "rule_version": finding.rule_version, "source": finding.source,
         "field": finding.field, "value": finding.value, "until": _iso(finding.until),
+        "needs_reason": finding.needs_reason,
     }  # fmt: skip
 
 

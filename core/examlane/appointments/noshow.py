@@ -96,12 +96,12 @@ def _decide(hospital: Hospital, current: AppointmentStatus) -> tuple[NoShowDecis
         current.number, state.patient, own[0].order.encounter, tuple(item.view for item in own),
         current.starts_at.astimezone(hospital.settings.zone), now.astimezone(UTC), _rebooked_today(hospital, current),
     )  # fmt: skip
-    rollout = hospital.rollouts.at(state.rollout_version)
+    rollout = hospital.rollouts.at(state.rollout_version, now)
     budget = Budget(hospital.settings.booking_seconds)
     for link in rollout.chain(current.department, "on_no_show", current.patient):
-        arguments = {"no_show": question, "settings": link.settings}
+        arguments = {"no_show": question, **link.handed}
         answer = hospital.dispatcher.ask(
-            link.plugin, "on_no_show", current.department, arguments, answers.no_show, budget
+            link.plugin, "on_no_show", current.department, arguments, answers.no_show, budget, link.problem
         )
         if answer.failure:
             return None, "rule_unavailable"

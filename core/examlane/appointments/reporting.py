@@ -109,7 +109,7 @@ def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
     catalogue_version, rollout_version = versions(hospital.database)
     catalogue = hospital.catalogues.at(catalogue_version)
     intake.check(catalogue, order, now)
-    rollout = hospital.rollouts.at(rollout_version)
+    rollout = hospital.rollouts.at(rollout_version, now)
     judge = Judge(hospital, rollout, Budget(hospital.settings.booking_seconds), now)
     patient, known = _patient(hospital.database, order)
     view = _view(catalogue, order, patient, now.date())
@@ -151,7 +151,7 @@ def _view(catalogue: Catalogue, order: OrderData, patient: PatientView, day: Any
             f"{order.number}/{line.line}",
             catalogue.item(line.item),
             catalogue.offered(line.item, patient, encounter, weight, day),
-            confirmed=frozenset(line.confirmed),
+            confirmed=line.confirmations,
         )
         for line in order.lines
     )

@@ -52,6 +52,7 @@ def findings(answer: Any, items: Collection[str]) -> tuple[Finding, ...]:
         _want(isinstance(finding.source, str) and _is_clean(finding.source), "a source is plain text")
         _want(finding.kind is not FindingKind.DELAY_UNTIL or finding.until is not None, "delay_until needs `until`")
         _want(finding.kind is not FindingKind.FILL or bool(finding.field), "fill needs `field`")
+        _want(isinstance(finding.needs_reason, bool), "needs_reason is yes or no")
         _want(_is_plain(finding.value), "a fill is a word, a number, a flag or nothing")
         _aware(finding.until)
     return found

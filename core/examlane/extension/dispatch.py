@@ -89,9 +89,13 @@ class Dispatcher:
         return self._breakers.setdefault((department, plugin, hook), Breaker(self._monotonic))
 
     def ask(
-        self, plugin: Plugin, hook: str, department: str, arguments: Mapping[str, Any], check: Check, budget: Budget
-    ) -> Answer:
-        """Ask one plugin; whatever it does, an `Answer` comes back and is traced."""
+        self, plugin: Plugin, hook: str, department: str, arguments: Mapping[str, Any], check: Check, budget: Budget,
+        problem: str = "",
+    ) -> Answer:  # fmt: skip
+        """Ask one plugin; whatever it does, an `Answer` comes back and is traced. With a `problem` it is not asked."""
+        if problem:
+            budget.trace.append(answer := Answer(department, hook, plugin.name, plugin.version, None, 0.0, problem))
+            return answer
         started = time.perf_counter()
         work = _call(plugin, hook, arguments, check)
         # The core's own runs in the caller's thread, and its errors are the core's: a lost database is no "no time".

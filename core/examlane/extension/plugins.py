@@ -5,17 +5,24 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pluggy
+from marshmallow import Schema
 
 from examlane import hookspecs
+from examlane.rulebase import files
+from examlane.rulebase.files import RuleSet
 
 GROUP = "examlane.plugins"
 CORE = "core"
 """The core's own implementations; no stranger may take this name."""
+CORE_RULES = "examlane.rulebase"
+"""The package whose rule files are the core's own: what holds between exams of the whole hospital."""
+SCHEMA = "SettingsSchema"
+"""The name under which a plugin's module offers the marshmallow schema of its settings in a department."""
 HOOKS = (
     "validate_order",
     "pre_booking_gate",
@@ -44,6 +51,8 @@ class Plugin:
     version: str
     hooks: Mapping[str, Implementation]
     trusted: bool = False
+    rules: RuleSet = field(default_factory=RuleSet)
+    schema: type[Schema] | None = None
 
 
 class Plugins:
@@ -83,7 +92,10 @@ class Plugins:
         try:
             self._manager.register(module, name)
             self._manager.check_pending()
-            self.loaded[name] = Plugin(name, _title(module, name), version, self._hooks(name, module), trusted)
+            package = CORE_RULES if name == CORE else str(getattr(module, "__package__", None) or "")
+            rules = files.read(name, package) if package else RuleSet()
+            hooks = self._hooks(name, module)
+            self.loaded[name] = Plugin(name, _title(module, name), version, hooks, trusted, rules, _schema(module))
         except (pluggy.PluginValidationError, ValueError) as error:
             self._refuse(name, " ".join(str(error).split())[:300])
         except Exception as error:  # noqa: BLE001 - looking at a foreign module runs foreign code
@@ -123,6 +135,13 @@ def _refuse_unasked(hook: str, found: Sequence[pluggy.HookImpl], module: Any) ->
         raise ValueError(f"{hook} is implemented twice")
     if any(one.hookwrapper or one.wrapper for one in found):
         raise ValueError(f"{hook} is a wrapper; a plugin is asked on its own and wraps nobody")
+
+
+def _schema(module: Any) -> type[Schema] | None:
+    schema = getattr(module, SCHEMA, None)
+    if schema is not None and not (isinstance(schema, type) and issubclass(schema, Schema)):
+        raise ValueError(f"{SCHEMA} must be a marshmallow schema")
+    return schema
 
 
 def _title(module: Any, name: str) -> str:

@@ -6,8 +6,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from marshmallow import ValidationError
 
 from examlane.capacity.catalogue import bump
 from examlane.domain import DepartmentMode, Stage, Text
@@ -15,8 +21,11 @@ from examlane.errors import Conflict, NotFound, Refused
 from examlane.extension.dispatch import sealed
 from examlane.extension.plugins import CORE as CORE
 from examlane.extension.plugins import Plugin, Plugins
+from examlane.extension.rules import kept
 from examlane.records import audit
 from examlane.records.audit import Actor
+from examlane.rulebase import files
+from examlane.rulebase.rules import RuleBook
 from examlane.storage.database import Database
 from examlane.storage.models import DepartmentPlugin
 
@@ -38,21 +47,35 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One plugin of a department's chain, for one patient."""
+    """One plugin of a department's chain, with its settings there and the rules that count. `problem`: never asked."""
 
     plugin: Plugin
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    rules: RuleBook = field(default_factory=RuleBook)
+    problem: str = ""
+
+    @property
+    def handed(self) -> dict[str, Any]:
+        """What every hook of the plugin may take beside its question."""
+        return {"settings": self.settings, "rules": self.rules}
 
 
 class Rollout:
-    """Modes and stages at one version; `common` settings (the time zone) reach every plugin."""
+    """Modes, stages and rules at one version on one day; `common` settings (the time zone) reach every plugin."""
 
     def __init__(
-        self, database: Database, plugins: Plugins, version: int, salt: str, common: Mapping[str, Any]
+        self, database: Database, plugins: Plugins, version: int, day: date, salt: str, common: Mapping[str, Any]
     ) -> None:
         self.version = version
+        self.day = day
         self._plugins = plugins
         self._salt = salt
+        self._common = common
+        here = kept(database)
+        self._books = {
+            name: files.book(here.of(name, plugin.rules), plugin.rules.choices, here.chosen.get(name, {}), day)
+            for name, plugin in plugins.loaded.items()
+        }
         self.modes = {
             code: DepartmentMode(mode) for code, mode in database.rows("SELECT code, mode FROM department")
         }
@@ -64,6 +87,16 @@ class Rollout:
 
     def mode(self, department: str) -> DepartmentMode:
         return self.modes.get(department, DepartmentMode.MANUAL)
+
+    def rules(self, plugin: str) -> RuleBook:
+        """The rules of a plugin that count now."""
+        return self._books.get(plugin, RuleBook())
+
+    def with_rules(self, books: Mapping[str, RuleBook]) -> Rollout:
+        """The same with other rules, to see what they would decide."""
+        other = copy(self)
+        other._books = {**self._books, **books}
+        return other
 
     def chain(self, department: str, hook: str, patient: int) -> list[Link]:
         """The plugins that count for this patient in a department, in order; those that are broken are left out."""
@@ -89,8 +122,12 @@ class Rollout:
         for switch in self.switches.get(department, ()):
             plugin = self._plugins.loaded.get(switch.plugin)
             if plugin is not None and hook in plugin.hooks:
-                links.append((switch, Link(plugin, switch.settings)))
+                links.append((switch, self._link(plugin, switch.settings)))
         return links
+
+    def _link(self, plugin: Plugin, stored: Mapping[str, Any]) -> Link:
+        settings, problem = loaded_settings(plugin, stored)
+        return Link(plugin, {**self._common, **settings}, self.rules(plugin.name), problem)
 
     def _counts(self, switch: Switch, department: str, patient: int) -> bool:
         if switch.stage is Stage.PILOT:
@@ -108,11 +145,25 @@ class Rollouts:
         self._common = common
         self._current: Rollout | None = None
 
-    def at(self, version: int) -> Rollout:
+    def at(self, version: int, now: datetime) -> Rollout:
+        """The rollout of a version, with the rules that count on the business date of an instant."""
         current = self._current
-        if current is None or current.version != version:
-            current = self._current = Rollout(self._database, self._plugins, version, self._salt, self._common)
+        day = now.astimezone(ZoneInfo(self._common["time_zone"])).date()
+        if current is None or (current.version, current.day) != (version, day):
+            current = self._current = Rollout(
+                self._database, self._plugins, version, day, self._salt, self._common
+            )
         return current
+
+
+def loaded_settings(plugin: Plugin, stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """A department's settings through the plugin's own schema, with its defaults; and what is wrong with them."""
+    if plugin.schema is None:
+        return stored, ""
+    try:
+        return sealed(plugin.schema().load(stored)), ""
+    except ValidationError as error:
+        return stored, f"settings: {error.messages}"[:300]
 
 
 def in_pilot(salt: str, department: str, plugin: str, patient: int, percent: int) -> bool:

@@ -83,7 +83,7 @@ def _ask(
         return {"failure": f"the stored question cannot be read: {type(error).__name__}"}
     if "request" in arguments:
         arguments["availability"] = availability(arguments["request"])
-    arguments["settings"] = link.settings
+    arguments.update(link.handed)
     check = _check(hook, arguments)
     answer = dispatcher.ask(
         link.plugin, hook, department, arguments, lambda value: json.loads(dump(plain([check(value)]))), Budget(1.0)
@@ -139,7 +139,7 @@ def _converter() -> JsonConverter:
 @cache
 def _types(hook: str) -> dict[str, Any]:
     kinds = typing.get_type_hints(getattr(hookspecs, hook))
-    return {name: kind for name, kind in kinds.items() if name not in ("return", "availability", "settings")}
+    return {name: kind for name, kind in kinds.items() if name not in ("return", "availability", "settings", "rules")}
 
 
 def _to_data(hook: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

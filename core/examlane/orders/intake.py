@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from examlane.capacity.catalogue import Catalogue
 from examlane.domain import EncounterClass, Fact, Priority, Text
@@ -34,11 +35,17 @@ class EncounterData:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """One ordered exam; `confirmed` are the codes of findings that the doctor has confirmed."""
+    """One ordered exam; `confirmed` are the codes of findings that the doctor has confirmed, with his reason."""
 
     line: int
     item: str
     confirmed: tuple[str, ...] = ()
+    confirm_reason: str = ""
+
+    @property
+    def confirmations(self) -> Mapping[str, str]:
+        """The confirmed codes, each with the reason given."""
+        return MappingProxyType({code: self.confirm_reason.strip() for code in self.confirmed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +183,7 @@ def _store(
     for line in order.lines:
         database.insert(
             OrderItem, key=f"{order.number}/{line.line}", order=key, patient=patient, line=line.line,
-            item=catalogue.item_id(line.item), confirmed=dump(sorted(line.confirmed)), release=release,
+            item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release,
             released_at=epoch(now) if release else None,
         )  # fmt: skip
 

@@ -154,7 +154,7 @@ def _item(
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
     view = OrderItemView(
-        name, item, services, MappingProxyType(json.loads(fills)), frozenset(json.loads(confirmed))
+        name, item, services, MappingProxyType(json.loads(fills)), MappingProxyType(json.loads(confirmed))
     )
     return OpenItem(
         key, name, state, payment, release, reason, item.department, encounter_id, order, view, appointment

@@ -150,7 +150,7 @@ class Allocator:
         constraints: Constraints,
         seats: Mapping[int, int],
     ) -> None:
-        core = Link(self._hospital.plugins.loaded[CORE], {})
+        core = Link(self._hospital.plugins.loaded[CORE])
         for link in [*self._rollout.chain(visit.department, "allocate", self._snapshot.patient.id), core]:
             request = self._request([visit], items, constraints, link)
             said = self._proposal(result, link, visit.department, request, constraints, seats)
@@ -201,7 +201,7 @@ class Allocator:
     ) -> Proposal | Infeasible | None:
         """The first proposal of a plugin that keeps every rule, its refusal, or None; failures are noted."""
         availability = self.availability(request.encounter.encounter_class, constraints, seats)
-        arguments = {"request": request, "availability": availability}
+        arguments = {"request": request, "availability": availability, **link.handed}
         answer = self._ask(link, department, arguments, answers.about(answers.proposals, request))
         if isinstance(answer.value, Infeasible):
             return answer.value
@@ -279,7 +279,9 @@ class Allocator:
         return dict(seats)
 
     def _ask(self, link: Link, department: str, arguments: dict[str, Any], check: Any) -> Answer:
-        return self._hospital.dispatcher.ask(link.plugin, "allocate", department, arguments, check, self._budget)
+        return self._hospital.dispatcher.ask(
+            link.plugin, "allocate", department, arguments, check, self._budget, link.problem
+        )
 
 
 def option_of(visit: Visit, placement: Placement) -> VisitOption:

@@ -95,7 +95,7 @@ class Judge:
         """The answers of every plugin of a department's chain at one hook."""
         said = [
             self._hospital.dispatcher.ask(
-                link.plugin, hook, department, {**arguments, "settings": link.settings}, check, self._budget
+                link.plugin, hook, department, {**arguments, **link.handed}, check, self._budget, link.problem
             )
             for link in self._rollout.chain(department, hook, patient.id)
         ]
@@ -213,12 +213,12 @@ def _verdict(
     return _followed(verdict, mode, release)
 
 
-def state_of(findings: Sequence[Finding], confirmed: Iterable[str], evidence: Sequence[EvidenceView]) -> str:
+def state_of(findings: Sequence[Finding], confirmed: Mapping[str, str], evidence: Sequence[EvidenceView]) -> str:
     """What the findings make of an item: rejected, needs_confirmation, needs_approval or accepted."""
     kinds = {
         finding.kind
         for finding in findings
-        if not (finding.kind is FindingKind.CONFIRM and finding.code in confirmed)
+        if not (finding.kind is FindingKind.CONFIRM and _confirmed(finding, confirmed))
         and not (finding.kind is FindingKind.APPROVE and _approved(finding, evidence))
     }
     if FindingKind.BLOCK in kinds:
@@ -226,6 +226,10 @@ def state_of(findings: Sequence[Finding], confirmed: Iterable[str], evidence: Se
     if FindingKind.CONFIRM in kinds:
         return "needs_confirmation"
     return "needs_approval" if FindingKind.APPROVE in kinds else "accepted"
+
+
+def _confirmed(finding: Finding, confirmed: Mapping[str, str]) -> bool:
+    return finding.code in confirmed and (bool(confirmed[finding.code]) or not finding.needs_reason)
 
 
 def _approved(finding: Finding, evidence: Sequence[EvidenceView]) -> bool:

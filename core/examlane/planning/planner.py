@@ -77,7 +77,7 @@ class Planner:
         self.snapshot = snapshot
         self.now = now
         self.budget = Budget(hospital.settings.booking_seconds)
-        self.rollout: Rollout = hospital.rollouts.at(snapshot.rollout_version)
+        self.rollout: Rollout = hospital.rollouts.at(snapshot.rollout_version, now)
         self.judge = Judge(hospital, self.rollout, self.budget, now)
         self.calendar = snapshot.catalogue.calendar
         self.days = days_from(self.calendar.day_of(now), hospital.settings.horizon_days)
@@ -220,12 +220,13 @@ class Planner:
     def preparation(self, items: Sequence[OpenItem]) -> tuple[Preparation, ...]:
         """What the patient must do before a visit, in the department's words or else the core's."""
         views = [item.view for item in items]
-        check = answers.preparation
+        context = {name: fact for item in items for name, fact in item.order.context.items()}
+        arguments = {"items": views, "patient": self.snapshot.patient, "context": context, "now": self.now}
         steps: list[Preparation] = []
         for link in self.rollout.chain(items[0].department, "preparation", self.snapshot.patient.id):
-            answer = self._ask(link, "preparation", items[0].department, {"items": views}, check)
+            answer = self._ask(link, "preparation", items[0].department, arguments, answers.preparation)
             steps += answer.value or ()
-        self.judge.watch(items[0].department, "preparation", {"items": views}, [steps])
+        self.judge.watch(items[0].department, "preparation", arguments, [steps])
         return tuple(steps or core_preparation(views))
 
     # Constraints
@@ -305,7 +306,7 @@ class Planner:
 
     def _ask(self, link: Link, hook: str, department: str, arguments: dict[str, Any], check: Any) -> Answer:
         return self.hospital.dispatcher.ask(
-            link.plugin, hook, department, {**arguments, "settings": link.settings}, check, self.budget
+            link.plugin, hook, department, {**arguments, **link.handed}, check, self.budget, link.problem
         )
 
 

@@ -75,6 +75,39 @@ class DepartmentPlugin(Table):
         indexes = ((("department", "plugin"), True),)
 
 
+class RuleVersion(Table):
+    """One version of a clinical rule as this hospital keeps it; never changed in place, active once it is signed."""
+
+    plugin = CharField(max_length=64)
+    rule = CharField(max_length=64)
+    version = CharField(max_length=32)
+    valid_from = DayField()
+    valid_to = DayField(null=True)
+    profile = JsonField(default="{}")
+    content = JsonField()
+    state = CharField(max_length=16)
+    approvals = JsonField(default="[]")
+    created_by = CharField(max_length=64)
+    created_at = InstantField()
+    reason = CharField(max_length=200, default="")
+
+    class Meta:
+        indexes = ((("rule", "version"), True),)
+
+
+class RuleChoice(Table):
+    """Which of several contradicting sources the hospital follows, where a plugin leaves the choice."""
+
+    plugin = CharField(max_length=64)
+    choice = CharField(max_length=64)
+    profile = CharField(max_length=64)
+    chosen_by = CharField(max_length=64)
+    chosen_at = InstantField()
+
+    class Meta:
+        indexes = ((("plugin", "choice"), True),)
+
+
 class ExamItem(Table):
     code = CharField(max_length=64, unique=True)
     name = CharField(max_length=128)
@@ -278,7 +311,7 @@ class OrderItem(Table):
     state = CharField(max_length=24, default="received")
     findings = JsonField(default="[]")
     fills = JsonField(default="{}")
-    confirmed = JsonField(default="[]")
+    confirmed = JsonField(default="{}")
     earliest_at = InstantField(null=True)
     payment = CharField(max_length=16, default="unpaid")
     release = CharField(max_length=16, default="")

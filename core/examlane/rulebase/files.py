@@ -1,0 +1,228 @@
+"""Rule files: every rule of a package's `rules.toml` or `rules/*.toml`, checked for everything a rule must say.
+
+Format and an example: docs/writing-a-plugin.md. A file may begin with `[defaults]` (what all its rules share) and
+`[choice.<name>]` (sources that contradict each other, of which a hospital chooses one openly).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import Any
+
+from examlane.domain import Text
+from examlane.rulebase import conditions
+from examlane.rulebase.rules import FINDINGS, Rule, RuleBook
+
+FIELDS = frozenset({
+    "id", "version", "source", "valid_from", "valid_to", "profile", "approvers", "parameters", "unit", "when", "action",
+    "urgent_action", "unknown", "unknown_urgent_action", "delay", "zh", "en", "unknown_zh", "unknown_en", "case",
+    "owner", "next", "data",
+})  # fmt: skip
+"""What a rule may say. `data` is whatever else the plugin reads; `owner` and `next` belong to gates."""
+LONGEST_WORD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Sources that contradict each other: the profiles a hospital chooses from, and the one it has by default."""
+
+    default: str
+    text: Text
+    profiles: Mapping[str, Text]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a rule: from when to when it counts, and in which profile; `content` is the rule as written."""
+
+    rule: str
+    version: str
+    valid_from: date
+    valid_to: date | None
+    profile: Mapping[str, str]
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Every version of every rule of a plugin, and its choices between sources."""
+
+    versions: tuple[Version, ...] = ()
+    choices: Mapping[str, Choice] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read(plugin: str, package: str) -> RuleSet:
+    """The rules that a package ships; an empty set when it ships none. Raises `ValueError` naming rule and fault."""
+    versions: list[Version] = []
+    choices: dict[str, Choice] = {}
+    for text in _texts(package):
+        data = tomllib.loads(text)
+        choices.update({name: _choice(name, table) for name, table in data.get("choice", {}).items()})
+        defaults = data.get("defaults", {})
+        versions += [version(plugin, {**defaults, **table}) for table in data.get("rule", ())]
+    _check_together(versions, choices)
+    return RuleSet(tuple(versions), MappingProxyType(choices))
+
+
+def version(plugin: str, table: Mapping[str, Any]) -> Version:
+    """One rule of a file or of an editor, checked. Raises `ValueError` naming the rule and what is wrong with it."""
+    name = str(table.get("id", "a rule without id"))
+    try:
+        _check(plugin, table)
+        found = Version(
+            name, table["version"], _day(table["valid_from"]), _maybe_day(table.get("valid_to")),
+            MappingProxyType(dict(table.get("profile", {}))), MappingProxyType(_plain(table)),
+        )  # fmt: skip
+        _check_cases(rule_of(found))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    return found
+
+
+def rule_of(found: Version) -> Rule:
+    """The rule of a version, its condition filled with its parameters."""
+    table = found.content
+    parameters = table.get("parameters", {})
+    when = conditions.filled(table["when"], parameters) if "when" in table else None
+    return Rule(found.rule, found.version, table["source"], parameters, table, when)
+
+
+def book(
+    versions: Iterable[Version], choices: Mapping[str, Choice], chosen: Mapping[str, str], day: date
+) -> RuleBook:
+    """The rules that count on a day in the chosen profiles; of several versions of a rule the newest."""
+    profiles = {name: chosen.get(name, choice.default) for name, choice in choices.items()}
+    newest: dict[str, Version] = {}
+    for found in versions:
+        if not _counts(found, profiles, day):
+            continue
+        short = found.rule.partition(".")[2]
+        if short not in newest or newest[short].valid_from <= found.valid_from:
+            newest[short] = found
+    return RuleBook(
+        MappingProxyType({name: rule_of(found) for name, found in newest.items()}), MappingProxyType(profiles)
+    )
+
+
+def _counts(found: Version, profiles: Mapping[str, str], day: date) -> bool:
+    valid = found.valid_from <= day and (found.valid_to is None or day <= found.valid_to)
+    return valid and all(profiles.get(name) == wanted for name, wanted in found.profile.items())
+
+
+def _texts(package: str) -> Iterator[str]:
+    home = files(package)
+    folder = home.joinpath("rules")
+    found: list[Traversable] = [home.joinpath("rules.toml")]
+    if folder.is_dir():
+        found += sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
+    yield from (one.read_text("utf-8") for one in found if one.is_file())
+
+
+def _choice(name: str, table: Mapping[str, Any]) -> Choice:
+    try:
+        profiles = {profile: Text(words["zh"], words["en"]) for profile, words in table["profiles"].items()}
+        if table["default"] not in profiles:
+            raise ValueError("the default is not one of its profiles")
+        return Choice(table["default"], Text(table["zh"], table["en"]), MappingProxyType(profiles))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"choice {name}: {error}") from error
+
+
+def _check(plugin: str, table: Mapping[str, Any]) -> None:
+    _want(table["id"].startswith(f"{plugin}."), f"an id begins with {plugin}.")
+    _want(len(table["id"]) + len("_unknown") <= LONGEST_WORD, "an id has at most 56 characters")
+    _want(0 < len(table["version"]) <= 32, "a version has 1 to 32 characters")
+    _want(bool(str(table["source"]).strip()), "a rule names its source")
+    _want(bool(table["approvers"]), "a rule names who must approve it")
+    _want(not (strange := set(table) - FIELDS), f"a rule has no field {', '.join(sorted(strange))}")
+    _want("zh" in table or "action" not in table, "what a rule says is said in Chinese and English")
+    _check_units(table)
+    if "when" in table:
+        conditions.check(table["when"])
+        _want(bool(table.get("action")), "a condition needs an action")
+        _want("case" in table, "a condition needs cases")
+        _check_unknown(str(table["unknown"]), table)
+
+
+def _check_unknown(unknown: str, table: Mapping[str, Any]) -> None:
+    known = unknown == "never" or "." in unknown
+    if not known:
+        spoken = unknown in FINDINGS or unknown == table["action"]
+        _want(spoken, "unknown is an action, another rule's id, or never")
+        _want("unknown_zh" in table and "unknown_en" in table, "what is said of the unknown needs words of its own")
+
+
+def _check_units(table: Mapping[str, Any]) -> None:
+    units = table.get("unit", {})
+    for name, value in table.get("parameters", {}).items():
+        _want(name in units or not _numeric(value), f"the number {name} needs a unit")
+
+
+def _numeric(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_numeric(inner) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return any(_numeric(inner) for inner in value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_cases(rule: Rule) -> None:
+    """A rule decides its own cases as they say; on both sides of each of its borders there is one."""
+    cases: Sequence[Mapping[str, Any]] = rule.table.get("case", ())
+    if rule.when is None:
+        return
+    for case in cases:
+        said = rule.decide(case["given"])
+        _want(said == case["says"], f"case {dict(case['given'])} says {said}, not {case['says']}")
+    said_of = {case["says"] for case in cases}
+    _want({rule.action, "nothing"} <= said_of, "cases show when it speaks and when it says nothing")
+    for name, word, number in conditions.borders(rule.when):
+        sides = {case["given"][name] - number for case in cases if _is_number(case["given"].get(name))}
+        inside = {conditions.ORDERED[word](side, 0) for side in sides}
+        _want(inside == {True, False}, f"cases on both sides of {name} {word} {number}")
+        _want(0 in sides, f"a case at {name} {number} itself")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_together(versions: Sequence[Version], choices: Mapping[str, Choice]) -> None:
+    seen: set[tuple[str, str]] = set()
+    names = {found.rule for found in versions}
+    for found in versions:
+        _want((found.rule, found.version) not in seen, f"{found.rule} {found.version} stands twice")
+        seen.add((found.rule, found.version))
+        for name, profile in found.profile.items():
+            known = name in choices and profile in choices[name].profiles
+            _want(known, f"{found.rule}: there is no profile {profile} of {name}")
+        unknown = str(found.content.get("unknown", ""))
+        _want("." not in unknown or unknown in names, f"{found.rule}: there is no rule {unknown}")
+
+
+def _plain(value: Any) -> Any:
+    """As JSON keeps it: days as text."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(inner) for inner in value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _day(value: Any) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def _maybe_day(value: Any) -> date | None:
+    return None if value is None else _day(value)
+
+
+def _want(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
