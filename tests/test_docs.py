@@ -133,7 +133,8 @@ def test_the_example_of_requirements_makes_one_visit(world: World) -> None:
 
 
 def test_the_example_of_intervals_keeps_order_and_distance(world: World) -> None:
-    both, other = docs.booked(world, "CT-HEAD", "US-THYROID"), docs.booked(world, "CT-HEAD")
+    again = {"confirmed": ("core.repeated_order",), "confirm_reason": "follow-up"}
+    both, other = docs.booked(world, "CT-HEAD", "US-THYROID"), docs.booked(world, "CT-HEAD", **again)
     ct, ultrasound = (world.item(f"{both}/{line}").starts_at for line in (1, 2))
     assert ultrasound < ct
     assert world.item(f"{other}/1").starts_at - ct >= timedelta(days=1)

@@ -45,6 +45,7 @@ from examlane.domain import (
 from examlane.hookspecs import hookimpl
 from examlane.planning.itinerary import Itinerary
 from examlane.planning.itinerary import plan as plan_itinerary
+from examlane.rulebase.intervals import interval_of
 from examlane.rulebase.rules import Rule, RuleBook
 
 __version__ = "0.1.0"
@@ -94,5 +95,6 @@ __all__ = [
     "Visit",
     "VisitOption",
     "hookimpl",
+    "interval_of",
     "plan_itinerary",
 ]

@@ -143,6 +143,11 @@ class OrderView:
     context: Mapping[str, Fact] = field(default_factory=_nothing)
     note: str = ""
 
+    @property
+    def urgent(self) -> bool:
+        """Whether the exams may not wait: an emergency, or an order that is marked so."""
+        return self.encounter.encounter_class is EncounterClass.EMERGENCY or self.priority is not Priority.ROUTINE
+
     def known(self, name: str) -> Any | None:
         """The value of a clinical fact, or None while it is unknown."""
         fact = self.context.get(name)
@@ -262,12 +267,15 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which exams a rule speaks of: every given field must match; attributes by equality."""
+    """Which exams a rule speaks of: every given field must match.
 
-    item: str = ""
-    modality: str = ""
-    body_part: str = ""
-    department: str = ""
+    A tuple means one of its values, and an attribute that is False means absent or false.
+    """
+
+    item: str | tuple[str, ...] = ""
+    modality: str | tuple[str, ...] = ""
+    body_part: str | tuple[str, ...] = ""
+    department: str | tuple[str, ...] = ""
     attributes: Mapping[str, Any] = field(default_factory=_nothing)
 
     def matches(self, item: ExamItem) -> bool:
@@ -277,17 +285,29 @@ class Selector:
             (self.body_part, item.body_part),
             (self.department, item.department),
         )
-        if any(wanted and wanted != actual for wanted, actual in named):
+        if any(wanted and not _is_one_of(actual, wanted) for wanted, actual in named):
             return False
-        return all(item.attributes.get(name) == value for name, value in self.attributes.items())
+        return all(_is_one_of(item.attributes.get(name), value) for name, value in self.attributes.items())
+
+
+def _is_one_of(actual: Any, wanted: Any) -> bool:
+    if wanted is False:
+        return not actual
+    return actual in wanted if isinstance(wanted, tuple) else bool(actual == wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalRule:
-    """Keeps two exams of one patient apart, or puts the first before the second on a day.
+    """How two exams of one patient relate, whichever of them is ordered or booked first.
 
     EXCLUDE: the second starts at least `after` after the first ends; if it comes before the first, at least
     `before` lies between (zero: free). BEFORE: on one business day the first must end before the second starts.
+    LAG: the second starts at least `after` and at most `within` after the first ends. SAME_DAY: both on one business day.
+    COUNT: at most `limit` exams of `first` within any stretch of `within`. MERGE: held in one visit where a group offers
+    both. REPLACE: the second repeats the first (the same item, with `same_item`) that was or will be held within `within`.
+
+    `severity`: BLOCK is always kept, CONFIRM until somebody confirms the rule with a reason, HINT is only said.
+    With `urgent_override` an urgent item may confirm a BLOCK too.
     """
 
     rule: str
@@ -300,6 +320,10 @@ class IntervalRule:
     after: timedelta = timedelta()
     before: timedelta = timedelta()
     source: str = ""
+    within: timedelta = timedelta()
+    limit: int = 0
+    same_item: bool = False
+    urgent_override: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,15 @@ class Severity(StrEnum):
 
 
 class Relation(StrEnum):
-    """How two exams of one patient relate: kept apart, or one before the other on the same day."""
+    """How exams of one patient relate; `IntervalRule` says what each means."""
 
     EXCLUDE = "exclude"
     BEFORE = "before"
+    LAG = "lag"
+    SAME_DAY = "same_day"
+    COUNT = "count"
+    MERGE = "merge"
+    REPLACE = "replace"
 
 
 class NoShowAction(StrEnum):

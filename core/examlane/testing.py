@@ -92,6 +92,8 @@ class World:
         context: Mapping[str, Fact] | None = None,
         verified: bool = True,
         settle: bool = True,
+        confirmed: tuple[str, ...] = (),
+        confirm_reason: str = "",
         **more: Any,
     ) -> str:
         """Submit an order for some items; returns its number."""
@@ -102,8 +104,8 @@ class World:
             encounter=EncounterData(encounter or f"V-{patient}", encounter_class, campus=more.pop("campus", "N")),
             ordering_department=more.pop("ordering_department", "CLINIC"),
             ordered_at=self.clock.now(),
-            lines=tuple(OrderLine(line, item) for line, item in enumerate(items, 1)),
-            priority=Priority.ROUTINE,
+            lines=tuple(OrderLine(line, item, confirmed, confirm_reason) for line, item in enumerate(items, 1)),
+            priority=more.pop("priority", Priority.ROUTINE),
             context=context or {},
             verified=verified,
             **more,

@@ -55,6 +55,7 @@ class OrderLine(Schema):
     line = Whole(1, 999, required=True)
     item = Code(64, required=True)
     confirmed = Several(Code(64), 0, 20, load_default=())
+    confirm_reason = CleanText(200, minimum=0, load_default="")
 
 
 class ClinicalFact(Schema):
@@ -199,6 +200,7 @@ class FindingAnswer(Schema):
     field = fields.String()
     value = fields.Raw(allow_none=True)
     until = fields.String(allow_none=True)
+    needs_reason = fields.Boolean()
 
 
 class GateAnswer(Schema):

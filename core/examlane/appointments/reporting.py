@@ -21,9 +21,10 @@ from examlane.domain import (
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
-from examlane.orders import evidence, intake, patients, release, snapshot
+from examlane.orders import evidence, intake, patients, related, release, snapshot
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
+from examlane.orders.related import Ordered
 from examlane.orders.release import PaymentData
 from examlane.planning.judging import Judge, NamedGate, state_of
 from examlane.records import receipts
@@ -113,14 +114,35 @@ def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
     judge = Judge(hospital, rollout, Budget(hospital.settings.booking_seconds), now)
     patient, known = _patient(hospital.database, order)
     view = _view(catalogue, order, patient, now.date())
+    others = _related(hospital, judge, view, patient)
     found: list[Judgement] = []
     for department in sorted({item.item.department for item in view.items}):
         part = replace(view, items=tuple(item for item in view.items if item.item.department == department))
         findings, failed = judge.findings(department, part, patient, known)
         gates = judge.gates(department, part, patient, known)
+        findings += others
         failed = failed or bool(rollout.missing(department, patient.id))
         found += [_judgement(item, findings, gates, known, failed) for item in part.items]
     return sorted(found, key=lambda judgement: judgement.key)
+
+
+def _related(hospital: Hospital, judge: Judge, order: OrderView, patient: PatientView) -> list[Finding]:
+    """What the patient's other orders and exams mean for the items of an order that is being written."""
+    now = hospital.clock.now()
+    earlier, exams, context = [], [], dict(order.context)
+    if patient.id:
+        state = snapshot.read(hospital.database, hospital.catalogues, patient.id, now)
+        others = [item for item in state.items if item.appointment is None and item.state != "rejected"]
+        earlier = [Ordered(item.key, item.view.item) for item in others if item.order.number != order.number]
+        exams, context = list(state.exams), {**state.context(), **context}
+    departments = {item.item.department for item in order.items} | {exam.item.department for exam in exams}
+    rules, _failed = judge.interval_rules(departments, patient, context)
+    found: list[Finding] = []
+    for item in order.items:
+        new = Ordered(item.key, item.item)
+        found += related.findings(rules, new, earlier, exams, now, urgent=order.urgent)
+        earlier.append(new)
+    return found
 
 
 def _judgement(

@@ -127,12 +127,24 @@ def interval_rules(answer: Any) -> tuple[IntervalRule, ...]:
         _want(isinstance(rule.severity, Severity), "unknown severity")
         _stretch(rule.after)
         _stretch(rule.before)
+        _stretch(rule.within)
+        _relation(rule)
     return rules
+
+
+def _relation(rule: IntervalRule) -> None:
+    _want(isinstance(rule.same_item, bool) and isinstance(rule.urgent_override, bool), "flags are yes or no")
+    _want(type(rule.limit) is int and 0 <= rule.limit <= LIMIT, "a limit is a whole number")
+    if rule.relation is Relation.COUNT:
+        _want(rule.limit > 0 and rule.within > timedelta(), "a count needs a limit and a stretch")
+    if rule.relation is Relation.LAG:
+        _want(rule.within >= rule.after, "the longest lag is not below the shortest")
 
 
 def _selector(selector: Any) -> None:
     _want(isinstance(selector, Selector), "a Selector is wanted")
-    _words(selector.item, selector.modality, selector.body_part, selector.department)
+    for field in (selector.item, selector.modality, selector.body_part, selector.department):
+        _words(*(field if isinstance(field, tuple) else (field,)))
     _want(isinstance(selector.attributes, Mapping), "attributes are a mapping")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import ValidationError
 
 from examlane.capacity.catalogue import bump
-from examlane.domain import DepartmentMode, Stage, Text
+from examlane.domain import DepartmentMode, IntervalRule, Stage, Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.extension.dispatch import sealed
 from examlane.extension.plugins import CORE as CORE
@@ -25,6 +26,7 @@ from examlane.extension.rules import kept
 from examlane.records import audit
 from examlane.records.audit import Actor
 from examlane.rulebase import files
+from examlane.rulebase.intervals import interval_of
 from examlane.rulebase.rules import RuleBook
 from examlane.storage.database import Database
 from examlane.storage.models import DepartmentPlugin
@@ -92,10 +94,16 @@ class Rollout:
         """The rules of a plugin that count now."""
         return self._books.get(plugin, RuleBook())
 
+    @cached_property
+    def intervals(self) -> tuple[IntervalRule, ...]:
+        """How exams of any departments relate: the core's own rules, which hold for the whole hospital."""
+        return tuple(interval_of(rule) for rule in self.rules(CORE).rules.values())
+
     def with_rules(self, books: Mapping[str, RuleBook]) -> Rollout:
         """The same with other rules, to see what they would decide."""
         other = copy(self)
         other._books = {**self._books, **books}
+        other.__dict__.pop("intervals", None)
         return other
 
     def chain(self, department: str, hook: str, patient: int) -> list[Link]:

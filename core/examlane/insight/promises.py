@@ -226,6 +226,8 @@ WHERE a.state IN ({ACTIVE}) AND b.state IN ({ACTIVE}) AND i.overridden_by = ''
 AND NOT EXISTS (SELECT 1 FROM appointment_interval j WHERE j.first_id = i.first_id AND j.second_id = i.second_id
 AND j.rule = i.rule AND j.id > i.id)
 AND ((i.relation = 'before' AND a.day = b.day AND a.end_at > b.start_at)
+OR (i.relation = 'same_day' AND a.day <> b.day)
+OR (i.relation = 'lag' AND b.start_at - a.end_at NOT BETWEEN i.after_seconds AND i.before_seconds)
 OR (i.relation = 'exclude' AND b.start_at >= a.end_at AND b.start_at - a.end_at < i.after_seconds)
 OR (i.relation = 'exclude' AND b.start_at < a.end_at AND a.start_at - b.end_at < i.before_seconds))""",
     ),

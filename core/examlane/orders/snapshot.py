@@ -17,6 +17,7 @@ from examlane.domain import (
     EvidenceView,
     Examination,
     Fact,
+    IntervalRule,
     OrderItemView,
     OrderView,
     PatientView,
@@ -24,6 +25,7 @@ from examlane.domain import (
     Sex,
 )
 from examlane.errors import NotFound
+from examlane.orders import intervals
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant, maybe_day, maybe_instant
 
@@ -69,6 +71,10 @@ class OpenItem:
     order: OrderView
     view: OrderItemView
     appointment: int | None
+
+    def waives(self, rule: IntervalRule) -> str:
+        """The reason with which the doctor set a rule aside for this item, or nothing."""
+        return self.view.confirmed.get(rule.rule, "") if intervals.waivable(rule, self.order.urgent) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from examlane.domain import (
     IntervalRule,
     Placement,
     Proposal,
+    Relation,
     Visit,
     VisitOption,
 )
@@ -242,9 +243,11 @@ class Allocator:
             for visit, placement in placed
             for item in constraints.exam_items(visit)
         ]
+        found = intervals.broken(constraints.rules, exams, self._calendar)
+        found += intervals.crowded(constraints.rules, [*constraints.exams, *exams], {visit.key for visit, _ in placed})
         return not any(
-            first.appointment != second.appointment
-            for _, first, second in intervals.broken(constraints.rules, exams, self._calendar)
+            first.appointment != second.appointment and not constraints.sets_aside(rule, first, second)
+            for rule, first, second in found
         )
 
     def _request(
@@ -318,5 +321,5 @@ def _precedes(first: Visit, second: Visit, constraints: Constraints, rules: Sequ
         any(rule.first.matches(item) for item in constraints.exam_items(first))
         and any(rule.second.matches(item) for item in constraints.exam_items(second))
         for rule in rules
-        if rule.first != rule.second
+        if rule.relation in (Relation.EXCLUDE, Relation.BEFORE, Relation.LAG) and rule.first != rule.second
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from examlane.capacity.availability import Window
@@ -16,6 +16,7 @@ from examlane.domain import (
     IntervalRule,
     OrderItemView,
     Preparation,
+    Relation,
     Text,
     Visit,
     VisitOption,
@@ -24,6 +25,7 @@ from examlane.orders import intervals
 from examlane.settings import Settings
 from examlane.storage.fields import epoch
 
+DAY = timedelta(days=1)
 FASTING_HOURS = 8
 FASTING_ENDS_MINUTE = 12 * 60
 OWN_AUDIENCE = {
@@ -54,6 +56,8 @@ class Constraints:
     exams: Sequence[Examination]
     occupied: Sequence[Occupied]
     walking: Mapping[tuple[str, str], int]
+    waivers: intervals.Waivers = field(default_factory=dict)
+    """Rules that were confirmed away with a reason, by order item."""
 
     def forbidden(self, visit: Visit, option: VisitOption) -> Sequence[Window]:
         """The open stretches in which a visit must not start at an option."""
@@ -66,10 +70,7 @@ class Constraints:
 
     def with_exams(self, exams: Sequence[Examination], occupied: Sequence[Occupied]) -> Constraints:
         """The same after more visits were placed."""
-        return Constraints(
-            self.calendar, self.days, self.items, self.rules, (*self.exams, *exams), (*self.occupied, *occupied),
-            self.walking,
-        )  # fmt: skip
+        return replace(self, exams=(*self.exams, *exams), occupied=(*self.occupied, *occupied))
 
     def exam_items(self, visit: Visit) -> list[ExamItem]:
         return [self.items[key].item for key in visit.items]
@@ -78,12 +79,26 @@ class Constraints:
         walk = timedelta(minutes=self.walking.get((stretch.zone, option.zone), 0))
         return stretch.starts_at - walk - length, stretch.ends_at + walk
 
+    def waived(self, visit: str) -> frozenset[str]:
+        """The rules confirmed away for any item of a visit, by the visit's key."""
+        return frozenset().union(*(self.waivers.get(key, frozenset()) for key in visit.split("+")))
+
+    def sets_aside(self, rule: IntervalRule, *exams: Examination) -> bool:
+        """Whether a rule was confirmed away for one of some exams; visits being planned go by their keys."""
+        return any(rule.rule in self.waived(exam.appointment) for exam in exams)
+
     def _intervals(self, visit: Visit, length: timedelta) -> list[Window]:
-        windows = []
-        for exam in self.exams:
-            for distance in intervals.distances(self.rules, self.exam_items(visit), [exam.item]):
-                windows.append(intervals.window(distance, exam, length, self.calendar))
-        return windows
+        rules = intervals.enforced(self.rules, self.waived(visit.key))
+        items = self.exam_items(visit)
+        span = self.calendar.midnight(self.days[0]) - DAY, self.calendar.midnight(self.days[-1]) + 2 * DAY
+        windows = [
+            window
+            for exam in self.exams
+            for distance in intervals.distances(rules, items, [exam.item])
+            for window in intervals.windows(distance, exam, length, self.calendar, span)
+        ]
+        counts = (rule for rule in rules if rule.relation is Relation.COUNT and any(map(rule.first.matches, items)))
+        return windows + [window for rule in counts for window in intervals.count_windows(rule, self.exams)]
 
     def _afternoons(self, visit: Visit) -> list[Window]:
         # Nobody fasts from the evening into the afternoon: exams that need eight hours start in the morning.

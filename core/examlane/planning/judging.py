@@ -6,17 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from examlane.domain import (
     BookingMode,
     DepartmentMode,
     EvidenceView,
+    Fact,
     Finding,
     FindingKind,
     GateAnswer,
     GateClosed,
     GateOpen,
+    IntervalRule,
     OrderView,
     PatientView,
     Text,
@@ -25,6 +28,8 @@ from examlane.extension import answers, shadow
 from examlane.extension.dispatch import Answer, Budget
 from examlane.extension.rollout import Rollout
 from examlane.hospital import Hospital
+from examlane.orders import related
+from examlane.orders.related import Ordered
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.reasons import REASONS
 
@@ -88,6 +93,7 @@ class Judge:
         self._budget = budget
         self._now = now
         self.watched: list[shadow.Question] = []
+        self._intervals: dict[str, list[Answer]] = {}
 
     def ask(
         self, department: str, hook: str, patient: PatientView, arguments: Mapping[str, Any], check: Any
@@ -111,14 +117,22 @@ class Judge:
     def verdicts(self, snapshot: Snapshot) -> list[Verdict]:
         """One verdict an open item, in order."""
         found: dict[int, Verdict] = {}
+        departments = {item.department for item in snapshot.items} | {exam.item.department for exam in snapshot.exams}
+        rules, _failed = self.interval_rules(departments, snapshot.patient, snapshot.context())
         for (number, department), items in _by_order(snapshot.items).items():
             order = replace(items[0].order, number=number, items=tuple(item.view for item in items))
-            for item, verdict in self._judge(department, order, items, snapshot).items():
+            others = _related(rules, items, snapshot, self._now)
+            for item, verdict in self._judge(department, order, items, snapshot, others).items():
                 found[item] = verdict
         return [found[item.id] for item in snapshot.items]
 
     def _judge(
-        self, department: str, order: OrderView, items: Sequence[OpenItem], snapshot: Snapshot
+        self,
+        department: str,
+        order: OrderView,
+        items: Sequence[OpenItem],
+        snapshot: Snapshot,
+        others: Sequence[Finding],
     ) -> dict[int, Verdict]:
         mode = self._rollout.mode(department)
         if mode is DepartmentMode.EXTERNAL:
@@ -132,7 +146,7 @@ class Judge:
         return {
             item.id: _verdict(
                 item,
-                [finding for finding in findings if finding.item == item.key],
+                [finding for finding in (*findings, *others) if finding.item == item.key],
                 [gate for gate in gates if gate.answer.item == item.key],
                 snapshot.evidence,
                 mode,
@@ -155,6 +169,25 @@ class Judge:
         )
         return [finding for answer in said for finding in answer.value or ()], any(answer.failure for answer in said)
 
+    def interval_rules(
+        self, departments: Iterable[str], patient: PatientView, context: Mapping[str, Fact]
+    ) -> tuple[list[IntervalRule], set[str]]:
+        """The hospital's rules between exams and those of these departments, and the departments whose rules failed."""
+        rules = list(self._rollout.intervals)
+        failed: set[str] = set()
+        arguments = {"patient": patient, "context": MappingProxyType(dict(context)), "now": self._now}
+        for department in sorted(departments):
+            if department not in self._intervals:
+                self._intervals[department] = self.ask(
+                    department, "interval_rules", patient, arguments, answers.interval_rules
+                )
+            for answer in self._intervals[department]:
+                # One plugin may be on in many departments: it says the same in each.
+                rules += [rule for rule in answer.value or () if rule not in rules]
+                if answer.failure:
+                    failed.add(department)
+        return rules, failed
+
     def gates(
         self, department: str, order: OrderView, patient: PatientView, evidence: Sequence[EvidenceView]
     ) -> list[NamedGate]:
@@ -172,6 +205,24 @@ class Judge:
             if answer.failure:
                 gates += [NamedGate(answer.plugin, _unavailable(answer.plugin, key)) for key in keys]
         return gates
+
+
+def _related(
+    rules: Sequence[IntervalRule], items: Sequence[OpenItem], snapshot: Snapshot, now: datetime
+) -> list[Finding]:
+    """What the patient's other exams mean for some items; of two unbooked orders the later one is spoken of."""
+    found: list[Finding] = []
+    for item in items:
+        own = next((visit.number for visit in snapshot.visits if visit.id == item.appointment), None)
+        earlier = [
+            Ordered(other.key, other.view.item)
+            for other in snapshot.items
+            if other.id < item.id and other.appointment is None and other.state != "rejected"
+        ]
+        exams = [exam for exam in snapshot.exams if own is None or exam.appointment != own]
+        new = Ordered(item.key, item.view.item)
+        found += related.findings(rules, new, earlier, exams, now, urgent=item.order.urgent)
+    return found
 
 
 def _by_order(items: Iterable[OpenItem]) -> dict[tuple[str, str], list[OpenItem]]:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from examlane.capacity.calendar import days_from
@@ -18,6 +17,7 @@ from examlane.domain import (
     Need,
     Preparation,
     Segment,
+    ServiceView,
     Visit,
     VisitOption,
 )
@@ -26,6 +26,7 @@ from examlane.extension.dispatch import Answer, Budget
 from examlane.extension.rollout import Link, Rollout
 from examlane.extension.shadow import Question
 from examlane.hospital import Hospital
+from examlane.orders import intervals
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
 from examlane.planning.allocation import Allocator, Found, option_of
@@ -190,23 +191,9 @@ class Planner:
             if answer.value is not None:
                 self.judge.watch(department, "requirements", arguments, [answer.value])
                 return list(answer.value)
-        visits = [self._default_visit(item) for item in items]
+        visits = [_default_visit(bundle) for bundle in _bundles(items, self.rollout.intervals)]
         self.judge.watch(department, "requirements", arguments, [visits])
         return visits
-
-    def _default_visit(self, item: OpenItem) -> Visit:
-        options = tuple(
-            VisitOption(
-                service.group,
-                service.campus,
-                service.zone,
-                (Segment("exam", service.minutes, (Need("room", service.group),)),),
-            )
-            for service in item.view.services
-            if service.mode is BookingMode.AUTOMATIC
-        )
-        fasting = item.view.item.attributes.get("fasting_hours", 0) >= FASTING_HOURS
-        return Visit(item.key, item.department, (item.key,), options, fasting=fasting)
 
     def limited(self, visit: Visit, preparations: Sequence[Preparation], verdicts: Sequence[Verdict]) -> Visit:
         """The visit with its earliest and latest start: preparation, findings that delay, gates that run out."""
@@ -242,19 +229,8 @@ class Planner:
         return rules
 
     def interval_rules(self, departments: Iterable[str]) -> tuple[list[IntervalRule], set[str]]:
-        """The distances of these departments for this patient, and the departments whose rules failed."""
-        rules: list[IntervalRule] = []
-        failed: set[str] = set()
-        context = MappingProxyType(dict(self.snapshot.context()))
-        arguments = {"patient": self.snapshot.patient, "context": context, "now": self.now}
-        for department in sorted(departments):
-            for answer in self.judge.ask(
-                department, "interval_rules", self.snapshot.patient, arguments, answers.interval_rules
-            ):
-                rules += answer.value or ()
-                if answer.failure:
-                    failed.add(department)
-        return rules, failed
+        """The rules between exams that hold for this patient, and the departments whose rules failed."""
+        return self.judge.interval_rules(departments, self.snapshot.patient, self.snapshot.context())
 
     def constraints(
         self, plan: Plan, rules: Sequence[IntervalRule], items: dict[str, OpenItem], exclude: set[int]
@@ -273,6 +249,7 @@ class Planner:
             exams,
             occupied,
             self.snapshot.catalogue.walking,
+            {key: frozenset(rule.rule for rule in rules if item.waives(rule)) for key, item in items.items()},
         )
 
     def _planned(
@@ -308,6 +285,48 @@ class Planner:
         return self.hospital.dispatcher.ask(
             link.plugin, hook, department, {**arguments, **link.handed}, check, self.budget, link.problem
         )
+
+
+def _bundles(items: Sequence[OpenItem], rules: Sequence[IntervalRule]) -> list[list[OpenItem]]:
+    """The core's own visits: one an item, but together what the hospital wants held in one and a group offers whole."""
+    bundles: list[list[OpenItem]] = []
+    for item in items:
+        for bundle in bundles:
+            alike = all(intervals.merged(rules, item.view.item, other.view.item) for other in bundle)
+            if alike and item.encounter_id == bundle[0].encounter_id and _offers([*bundle, item]):
+                bundle.append(item)
+                break
+        else:
+            bundles.append([item])
+    return bundles
+
+
+def _offers(bundle: Sequence[OpenItem]) -> list[list[ServiceView]]:
+    """The services of every group that offers all items of a bundle automatically."""
+    first, *others = (
+        {service.group: service for service in item.view.services if service.mode is BookingMode.AUTOMATIC}
+        for item in bundle
+    )
+    return [
+        [service, *(services[group] for services in others)]
+        for group, service in first.items()
+        if all(group in services for services in others)
+    ]
+
+
+def _default_visit(bundle: Sequence[OpenItem]) -> Visit:
+    options = tuple(
+        VisitOption(
+            services[0].group,
+            services[0].campus,
+            services[0].zone,
+            (Segment("exam", sum(service.minutes for service in services), (Need("room", services[0].group),)),),
+        )
+        for services in _offers(bundle)
+    )
+    keys = tuple(item.key for item in bundle)
+    fasting = any(item.view.item.attributes.get("fasting_hours", 0) >= FASTING_HOURS for item in bundle)
+    return Visit("+".join(keys), bundle[0].department, keys, options, fasting=fasting)
 
 
 def _together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from examlane.domain import Text
 from examlane.rulebase import conditions
+from examlane.rulebase.intervals import interval_of
 from examlane.rulebase.rules import FINDINGS, Rule, RuleBook
 
 FIELDS = frozenset({
@@ -80,6 +81,8 @@ def version(plugin: str, table: Mapping[str, Any]) -> Version:
             MappingProxyType(dict(table.get("profile", {}))), MappingProxyType(_plain(table)),
         )  # fmt: skip
         _check_cases(rule_of(found))
+        if "relation" in table.get("data", {}):
+            interval_of(rule_of(found))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{name}: {error}") from error
     return found

@@ -112,7 +112,10 @@ class AppointmentVersion(Table):
 
 
 class AppointmentInterval(Table):
-    """A distance that was owed between two visits when one of them was booked, in seconds either way."""
+    """A distance that was owed between two visits when one of them was booked, in seconds either way.
+
+    Of a lag `after_seconds` is the shortest and `before_seconds` the longest. `overridden_by`: why it was set aside.
+    """
 
     first = ForeignKeyField(Appointment)
     second = ForeignKeyField(Appointment)
