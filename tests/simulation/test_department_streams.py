@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from examlane import EncounterClass
 from simulation import assessments, no_shows
 from simulation.assessments import Fate
 from simulation.intake import ecg_order, evidence, sedation_order
+from simulation.materials import materials
 
 SEEDS = st.integers(0, 10_000)
 
@@ -63,6 +66,13 @@ def test_the_ecg_day_has_its_late_patients_and_kiosk_share() -> None:
     for each in day:
         if each.arrives_at is not None:
             assert (each.arrives_at - each.wanted_at > grace) == each.late
+
+
+def test_every_item_is_in_the_demonstration_catalogue() -> None:
+    with (Path(__file__).parents[2] / "api/examlane_api/demo/data/items.csv").open(encoding="utf-8") as rows:
+        catalogue = {row["code"] for row in csv.DictReader(rows)}
+    assert {each.item for each in materials().exams.values()} <= catalogue
+    assert {*assessments.ITEMS, no_shows.ITEM} <= catalogue
 
 
 def test_both_streams_can_be_handed_to_the_hospital() -> None:
