@@ -100,10 +100,8 @@ class Model:
         for one, two in self.problem.before:
             model.add(self.earlier[one, two] == 1)
         for rest in self.problem.rests:
-            pairs = [(rest.first, rest.second), (rest.second, rest.first)] if rest.either else [(rest.first, rest.second)]
-            for one, two in pairs:
-                gap = self.starts[one] + self.lengths[one] + rest.ticks
-                model.add(self.starts[two] >= gap).only_enforce_if(self.earlier[one, two])
+            gap = self.starts[rest.first] + self.lengths[rest.first] + rest.ticks
+            model.add(self.starts[rest.second] >= gap).only_enforce_if(self.earlier[rest.first, rest.second])
 
     def _add_chains(self) -> None:
         model = self.model

@@ -36,19 +36,15 @@ class Exam:
 
     pools: tuple[Pool, ...]
     opens: int = 0
-    closes: int = 1 << 16
+    closes: int = 1023
 
 
 class Rest(NamedTuple):
-    """`second` starts at least `ticks` after `first` ends; with `either`, also the other way round.
-
-    Without `either` nothing is asked where `second` comes first.
-    """
+    """Where `second` comes after `first`, it starts at least `ticks` after that ends."""
 
     first: int
     second: int
     ticks: int
-    either: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The exams of one patient. `before`: the first ends before the second starts; `travel`: ticks between zones."""
+    """The exams of one patient. `before`: the first ends before the second starts.
+
+    `travel` are the ticks between zones, as a metric: no way round is shorter. Zones without a pair are next door.
+    """
 
     exams: tuple[Exam, ...]
     travel: Mapping[tuple[str, str], int]

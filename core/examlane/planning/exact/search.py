@@ -8,31 +8,20 @@ hour with less load.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
 from operator import le
 from typing import Any, NamedTuple
 
-from examlane.planning.exact.problem import HOUR, Day, Exam, Goal, Plan, Score, Step
+from examlane.planning.exact.problem import HOUR, Day, Goal, Plan, Score, Step
 from examlane.planning.exact.shape import NEVER, Shape
+from examlane.planning.exact.starts import OpenDay, Place, possible, ticks_of
 
 EVERY = 64
 """After how many labels the search looks at the clock."""
 GRACE = 500
 """How many labels a search that is cut off may still look at to complete a plan."""
-
-
-class Place(NamedTuple):
-    """A pool as the search reads it: its zone's number, and its starts of the day."""
-
-    zone: int
-    ticks: int
-    starts: int
-    number: int
-    option: int
-    least: int
-    most: int
 
 
 class Label(NamedTuple):
@@ -82,29 +71,31 @@ class DaySearch:
     def __init__(self, shape: Shape, day: Day, deadline: Callable[[], bool]) -> None:
         self.proven = True
         self._shape = shape
-        self._day = day
         self._deadline = deadline
-        self._places = [
-            _possible(shape, exam, maps) for exam, maps in zip(shape.problem.exams, day.starts, strict=True)
-        ]
-        self._unions = [_union(places) for places in self._places]
+        self._day = OpenDay(day, possible(shape, day))
         self._bounds: dict[tuple[Any, ...], int] = {}
-        self._loads: dict[tuple[int, int], Any] = {}
-        self._least: dict[tuple[int, int], int] = {}
         self._ends = [0] * shape.size
 
     def plan(self, goal: Goal) -> Plan | None:
         """The best plan of the day, or None. After the deadline: the best found until then, if any."""
-        root = self._root(0)
-        if not all(self._unions) or self._bound(0, root.zone, 0, root.floors, root.anchors) >= NEVER:
-            return None
-        first = self._search(Aim(lambda finish, stay, load, moves: (finish,)))
+        first = self._earliest()
         if first is None:
             return None
         best = self._shortest(goal, first) if self.proven else first
         if self.proven:
             best = self._calmest(goal, best, first.time)
         return Plan(best.steps(), self._score(best), self.proven)
+
+    def is_possible(self) -> bool:
+        """Whether the day can hold all exams. After the deadline: whether that was seen until then."""
+        return self._earliest() is not None
+
+    def _earliest(self) -> Label | None:
+        """A plan with the earliest finish."""
+        root = self._root(0)
+        if not all(self._day.unions) or self._bound(0, root.zone, 0, root.floors, root.anchors) >= NEVER:
+            return None
+        return self._search(Aim(lambda finish, stay, load, moves: (finish,)))
 
     def _shortest(self, goal: Goal, first: Label) -> Label:
         """The smallest (wanted, second) pair of the goal, given a plan with the earliest finish."""
@@ -121,22 +112,14 @@ class DaySearch:
         """The least load, then the fewest changes of zone, among all plans within the tolerance."""
         known = self._score(best)
         last, longest = known.finish + goal.tolerance, known.stay + goal.tolerance
-        self._narrow(max(earliest - longest, 0), last)
+        # No such plan has a start outside these ticks: fewer starts, better bounds.
+        self._day = self._day.narrowed(max(earliest - longest, 0), last)
+        self._bounds.clear()
         aim = Aim(
             lambda finish, stay, load, moves: (load, moves, *goal.pair(finish, stay)),
             goal.rank(known), earliest, last, longest, all_starts=True, priced=True,
         )  # fmt: skip
         return self._search(aim) or best
-
-    def _narrow(self, opens: int, last: int) -> None:
-        """Forget the starts that no plan between two ticks can have, and the bounds that were made with them."""
-        self._places = [
-            [place._replace(starts=place.starts & _between(opens, last - place.ticks)) for place in places]
-            for places in self._places
-        ]
-        self._places = [[place for place in places if place.starts] for places in self._places]
-        self._unions = [_union(places) for places in self._places]
-        self._bounds.clear()
 
     # The search itself
 
@@ -150,8 +133,8 @@ class DaySearch:
             return iter((0,))
         united = 0
         for exam in self._shape.open(0):
-            united |= self._unions[exam]
-        return _ticks(united)
+            united |= self._day.unions[exam]
+        return ticks_of(united)
 
     def _search(self, aim: Aim) -> Label | None:
         """The best label with all exams done whose rank is below the known one, or None."""
@@ -166,6 +149,8 @@ class DaySearch:
                 heap.append((rank, 0, next(order), self._root(tick)))
         heapify(heap)
         while heap:
+            number: int
+            label: Label
             _, _, number, label = heappop(heap)
             if label.done == self._shape.all:
                 return label
@@ -203,9 +188,9 @@ class DaySearch:
                 continue
             load, moves, most_load, most_moves = 0, 0, 0, 0
             if aim.priced:
-                load = label.load + _at(self._load(exam, place.number), tick // HOUR)
+                load = label.load + self._day.load(exam, place.number, tick // HOUR)
                 moves = label.moves + (label.zone != place.zone and label.done != 0)
-                most_load = load + self._least_load(done, end)
+                most_load = load + self._day.least_load(done, end)
                 most_moves = moves + shape.changes(done, place.zone)
             rank = aim.rank(finish, finish - start, most_load, most_moves)
             if rank < aim.known:
@@ -218,7 +203,7 @@ class DaySearch:
         row, time, floors, is_held = shape.travel[label.zone], label.time, label.floors, any(label.anchors)
         for exam in shape.open(label.done):
             floor = floors[exam] if floors else 0
-            for place in self._places[exam]:
+            for place in self._day.places[exam]:
                 ready, last = time + row[place.zone], NEVER
                 if floor > ready:
                     ready = floor
@@ -231,15 +216,15 @@ class DaySearch:
                     if bits & 1:
                         yield exam, place, ready
                 elif exam in shape.firsts:
-                    for tick in _ticks(bits):
+                    for tick in ticks_of(bits):
                         yield exam, place, ready + tick
                 else:
                     tick = ready + (bits & -bits).bit_length() - 1
                     if tick <= last:
                         yield exam, place, tick
                         if aim.priced:
-                            for tick in self._calmer(exam, place, tick, last):
-                                yield exam, place, tick
+                            for later in self._day.calmer(exam, place, tick, last):
+                                yield exam, place, later
 
     def _held(self, label: Label, exam: int, place: Place, ready: int) -> tuple[int, int]:
         """The first and the last tick that open chains leave to an exam at a place."""
@@ -255,20 +240,6 @@ class DaySearch:
             elif (option, exam, place.number) not in chain.inside:
                 return NEVER, -1
         return ready, last
-
-    def _calmer(self, exam: int, place: Place, tick: int, last: int) -> Iterator[int]:
-        """The first start of each later hour that has less load than all hours before it."""
-        loads = self._load(exam, place.number)
-        hour = tick // HOUR
-        least = _at(loads, hour)
-        while least > 0 and (bits := place.starts >> (hour + 1) * HOUR):
-            tick = (hour + 1) * HOUR + (bits & -bits).bit_length() - 1
-            if tick > last:
-                return
-            hour = tick // HOUR
-            if (load := _at(loads, hour)) < least:
-                least = load
-                yield tick
 
     def _anchors(self, anchors: tuple[Any, ...], exam: int, place: Place, tick: int) -> tuple[Any, ...]:
         """The open chains after an exam: it may open one or close one."""
@@ -303,7 +274,7 @@ class DaySearch:
         return found
 
     def _earliest_end(self, done: int, zone: int, time: int, floors: tuple[int, ...], anchors: tuple[Any, ...]) -> int:
-        shape, ends, unions = self._shape, self._ends, self._unions
+        shape, ends, unions = self._shape, self._ends, self._day.unions
         row = shape.reach(zone)
         worst = time + shape.tail(done, zone)
         ready = []
@@ -329,63 +300,11 @@ class DaySearch:
             time = (at if at > time else time) + ticks
         return time if time > worst else worst
 
-    # Load
-
-    def _load(self, exam: int, pool: int) -> Any:
-        key = exam, pool
-        if key not in self._loads:
-            self._loads[key] = self._day.load(exam, pool)
-        return self._loads[key]
-
-    def _least_load(self, done: int, time: int) -> int:
-        """No completion adds less load."""
-        key = done, time // HOUR
-        if key not in self._least:
-            left = (exam for exam in range(self._shape.size) if not done >> exam & 1)
-            self._least[key] = sum(self._least_load_of(exam, key[1]) for exam in left)
-        return self._least[key]
-
-    def _least_load_of(self, exam: int, hour: int) -> int:
-        key = -1 - exam, hour
-        if key not in self._least:
-            self._least[key] = min(
-                (
-                    _at(self._load(exam, place.number), each)
-                    for place in self._places[exam]
-                    for each in range(hour, place.starts.bit_length() // HOUR + 1)
-                    if place.starts >> each * HOUR & (1 << HOUR) - 1
-                ),
-                default=0,
-            )
-        return self._least[key]
-
     def _score(self, label: Label) -> Score:
         steps = label.steps()
         zones = [self._shape.problem.exams[step.exam].pools[step.pool].zone for step in steps]
-        load = sum(_at(self._load(step.exam, step.pool), step.tick // HOUR) for step in steps)
+        load = sum(self._day.load(step.exam, step.pool, step.tick // HOUR) for step in steps)
         return Score(label.time, label.time - label.start, load, sum(here != there for here, there in pairwise(zones)))
-
-
-def _possible(shape: Shape, exam: Exam, maps: Sequence[int]) -> list[Place]:
-    """The pools of an exam that have a start within its window."""
-    window = _between(exam.opens, exam.closes)
-    return [
-        Place(shape.zone[pool.zone], pool.ticks, starts & window, number, pool.option, pool.least, pool.most)
-        for number, (pool, starts) in enumerate(zip(exam.pools, maps, strict=True))
-        if starts & window
-    ]
-
-
-def _union(places: Sequence[Place]) -> int:
-    united = 0
-    for place in places:
-        united |= place.starts
-    return united
-
-
-def _between(first: int, last: int) -> int:
-    """The bits from one tick to another, both included."""
-    return (1 << last + 1) - (1 << first) if last >= first else 0
 
 
 def _is_dominated(label: Label, aim: Aim, seen: dict[Any, list[tuple[int, ...]]]) -> bool:
@@ -401,13 +320,3 @@ def _is_dominated(label: Label, aim: Aim, seen: dict[Any, list[tuple[int, ...]]]
             return True
     known.append(vector)
     return False
-
-
-def _at(loads: Sequence[int], hour: int) -> int:
-    return loads[hour] if hour < len(loads) else 0
-
-
-def _ticks(bits: int) -> Iterator[int]:
-    while bits:
-        yield (bits & -bits).bit_length() - 1
-        bits &= bits - 1

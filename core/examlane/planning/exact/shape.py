@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from examlane.planning.exact.problem import Chain, Problem
 
@@ -145,7 +145,7 @@ def _needed(problem: Problem) -> list[int]:
     masks = [0] * len(problem.exams)
     for first, second in [*problem.before, *(pair for chain in problem.chains for pair in pairwise(chain.exams))]:
         masks[second] |= 1 << first
-    for middle, needed in enumerate(masks):
+    for middle in range(len(masks)):
         for exam, mask in enumerate(masks):
             if mask >> middle & 1:
                 masks[exam] |= masks[middle]
@@ -157,6 +157,4 @@ def _rests(problem: Problem) -> dict[int, list[tuple[int, int]]]:
     found: dict[int, list[tuple[int, int]]] = {}
     for rest in problem.rests:
         found.setdefault(rest.first, []).append((rest.second, rest.ticks))
-        if rest.either:
-            found.setdefault(rest.second, []).append((rest.first, rest.ticks))
     return found

@@ -43,8 +43,6 @@ def _rests(problem: Problem, plan: Plan) -> Iterator[str]:
         first, second = spans[rest.first], spans[rest.second]
         if second[0] >= first[1] and second[0] - first[1] < rest.ticks:
             yield f"exam {rest.second} too soon after exam {rest.first}"
-        if rest.either and first[0] >= second[1] and first[0] - second[1] < rest.ticks:
-            yield f"exam {rest.first} too soon after exam {rest.second}"
 
 
 def _chains(problem: Problem, plan: Plan) -> Iterator[str]:
