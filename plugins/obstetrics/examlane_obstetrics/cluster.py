@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from examlane import Availability, BookingRequest, Placement, Proposal, Text, Visit, plan_itinerary
+from examlane import (
+    Availability,
+    BookingRequest,
+    Itinerary,
+    ItineraryRules,
+    Placement,
+    Proposal,
+    Text,
+    Visit,
+    plan_itinerary,
+)
 from examlane_obstetrics.parameters import number
 
 FASTING, ENDOSCOPY, ANY_TIME, AFTER_MEAL = range(4)
@@ -60,9 +70,7 @@ def _day(instant: datetime, availability: Availability) -> date:
 def _one_day(
     request: BookingRequest, availability: Availability, days: int, deadline: Callable[[], bool]
 ) -> list[Proposal] | None:
-    plan = plan_itinerary(
-        request, availability, mode="stay", max_days=days, before=order_of(request), deadline=deadline
-    )
+    plan = _shortest_stay(request, availability, days, deadline)
     if plan is None:
         return None
     minutes = _minutes(plan.ends_at - plan.starts_at)
@@ -83,15 +91,22 @@ def _two_days(
     if not fasting or not others:
         return None
     first = replace(request, visits=fasting)
-    morning = plan_itinerary(first, availability, mode="stay", max_days=days, before=order_of(first), deadline=deadline)
+    morning = _shortest_stay(first, availability, days, deadline)
     if morning is None:
         return None
     second = replace(request, visits=_after(_day(morning.starts_at, availability), others, availability))
-    rest = plan_itinerary(second, availability, mode="stay", max_days=days, before=order_of(second), deadline=deadline)
+    rest = _shortest_stay(second, availability, days, deadline)
     if rest is None:
         return None
     minutes = [_minutes(plan.ends_at - plan.starts_at) for plan in (morning, rest)]
     return [_split(morning.placements, rest.placements, minutes)]
+
+
+def _shortest_stay(
+    request: BookingRequest, availability: Availability, days: int, deadline: Callable[[], bool]
+) -> Itinerary | None:
+    rules = ItineraryRules(before=order_of(request))
+    return plan_itinerary(request, availability, mode="stay", max_days=days, rules=rules, deadline=deadline)
 
 
 def _split(first: tuple[Placement, ...], second: tuple[Placement, ...], minutes: Sequence[int]) -> Proposal:
