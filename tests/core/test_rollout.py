@@ -232,7 +232,7 @@ def test_a_required_plugin_that_does_not_count_closes_automatic_booking_of_its_d
     world.switch("US", "safety", Stage.PILOT, pilot_percent=0)
     assert paid("P4").reason == "required_plugin_missing"
     world.switch("US", "safety", Stage.PILOT, pilot_percent=100)
-    assert paid("P2").reason == "booked"
+    assert paid("P5").reason == "booked"
 
 
 def test_a_required_plugin_that_is_broken_or_absent_closes_automatic_booking(
