@@ -38,6 +38,7 @@ REASONS: dict[str, Text] = {
     "no_show": Text("未按时检查", "did not come"),
     "not_done": Text("未完成检查", "not done"),
     "earliest": Text("最早可约时间", "the earliest possible time"),
+    "together": Text("与相关检查一并安排", "together with the exams it belongs to"),
     "same_campus": Text("本院区最早可约时间", "the earliest possible time on this campus"),
     "emergency_extra": Text("急诊加号", "an extra seat for an emergency"),
     "other_campus": Text("其他院区明显更早", "another campus is much earlier"),

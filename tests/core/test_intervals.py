@@ -215,6 +215,34 @@ def test_exams_of_one_day_follow_the_one_that_is_booked(hospital: Any) -> None:
     assert clean(world)
 
 
+def test_exams_that_a_lag_draws_together_are_planned_together(hospital: Any) -> None:
+    world = hospital(
+        rule(THYROID, HEAD, Relation.LAG, after=HOUR / 2, within=HOUR),
+        data={"rosters": [
+            {"resource": "group:US-N", "weekdays": "1-5", "starts": "08:00", "ends": "12:00"},
+            {"resource": "group:CT-N", "weekdays": "1-5", "starts": "11:00", "ends": "12:00"},
+        ]},
+    )  # fmt: skip
+    order = order_and_pay(world, "US-THYROID", "CT-HEAD")
+    thyroid, head = booked(world, order, 1), booked(world, order, 2)
+    assert HOUR / 2 <= head.starts_at - (thyroid.starts_at + HOUR / 6) <= HOUR
+    assert head.starts_at.strftime("%d %H:%M") == "23 11:00"
+    assert clean(world)
+
+
+def test_exams_of_one_day_wait_for_a_day_that_holds_both(hospital: Any) -> None:
+    world = hospital(
+        rule(THYROID, HEAD, Relation.SAME_DAY),
+        data={"rosters": [
+            {"resource": "group:US-N", "weekdays": "1-5", "starts": "08:00", "ends": "12:00"},
+            {"resource": "group:CT-N", "weekdays": "3", "starts": "08:00", "ends": "12:00"},
+        ]},
+    )  # fmt: skip
+    order = order_and_pay(world, "US-THYROID", "CT-HEAD")
+    assert {booked(world, order, line).starts_at.day for line in (1, 2)} == {25}
+    assert clean(world)
+
+
 def test_no_more_exams_than_a_count_allows_lie_within_its_stretch(hospital: Any) -> None:
     world = hospital(rule(Selector(), Selector(), Relation.COUNT, limit=2, within=24 * HOUR))
     items = ("US-THYROID", "CT-HEAD", "US-HEART")

@@ -15,6 +15,7 @@ from typing import Any
 from examlane.capacity import slots
 from examlane.capacity.availability import SlotCalendar
 from examlane.domain import (
+    TICK_MINUTES,
     BookingRequest,
     EncounterClass,
     Examination,
@@ -39,6 +40,9 @@ from examlane.reasons import REASONS
 from examlane.storage.fields import epoch, instant
 
 EXTRA = "emergency_extra"
+TOGETHER = "together"
+TRIES = 150
+"""How many starts of the first of several visits are tried before each is left to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,65 @@ class Allocator:
         seats = self.seats_of(freed)
         waiting = self._ask_whole(result, visits, items, constraints, seats)
         whole_failed = result.failed
-        for visit in _in_order(waiting, constraints, constraints.rules):
+        for group in _linked(_in_order(waiting, constraints, constraints.rules), constraints):
             result.failed = whole_failed
-            later = _after(constraints, result.found, self.availability(EncounterClass.OUTPATIENT, constraints))
-            self._ask_single(result, visit, items, later, seats)
+            found = self._together(group, items, self._with(result, constraints), seats) if len(group) > 1 else []
+            result.found += found
+            for visit in () if found else group:
+                result.failed = whole_failed
+                self._ask_single(result, visit, items, self._with(result, constraints), seats)
         return result
+
+    def _with(self, result: Allocation, constraints: Constraints) -> Constraints:
+        return _after(constraints, result.found, self.availability(EncounterClass.OUTPATIENT, constraints))
+
+    def _together(
+        self,
+        visits: Sequence[Visit],
+        items: Mapping[str, OpenItem],
+        constraints: Constraints,
+        seats: Mapping[int, int],
+    ) -> list[Found]:
+        """Times for visits that a rule draws together: the first one's earliest that the others can follow, or none."""
+        first, *others = visits
+        encounter = items[first.items[0]].order.encounter.encounter_class
+        availability = self.availability(encounter, constraints, seats)
+        lower = self._now + self._hospital.settings.notice
+        for _ in range(TRIES):
+            head = availability.earliest(first, lower)
+            if head is None:
+                return []
+            placed = [(first, head)]
+            for visit in others:
+                following = self._following(visit, placed, constraints, encounter, seats)
+                if following is None:
+                    break
+                placed.append((visit, following))
+            if len(placed) == len(visits) and self._keeps_rules(placed, availability, constraints):
+                proposal = Proposal(tuple(one for _, one in placed), REASONS[TOGETHER], TOGETHER)
+                return [Found(visit, one, proposal, False) for visit, one in placed]
+            lower = self._next_try(head, constraints)
+        return []
+
+    def _next_try(self, head: Placement, constraints: Constraints) -> datetime:
+        """The next start where a lag may fit at another hour, the next day where only the day counts."""
+        if any(rule.relation is Relation.LAG for rule in constraints.rules):
+            return head.starts_at + timedelta(minutes=TICK_MINUTES)
+        return self._calendar.midnight(self._calendar.day_of(head.starts_at) + timedelta(days=1))
+
+    def _following(
+        self,
+        visit: Visit,
+        placed: Sequence[tuple[Visit, Placement]],
+        constraints: Constraints,
+        encounter: EncounterClass,
+        seats: Mapping[int, int],
+    ) -> Placement | None:
+        proposal = Proposal((), REASONS[TOGETHER], TOGETHER)
+        found = [Found(each, one, proposal, False) for each, one in placed]
+        later = _after(constraints, found, self.availability(encounter, constraints))
+        availability = self.availability(encounter, later, seats)
+        return availability.earliest(visit, self._now + self._hospital.settings.notice)
 
     def availability(
         self, encounter: EncounterClass, constraints: Constraints, freed: Mapping[int, int] | None = None
@@ -260,6 +318,7 @@ class Allocator:
         encounter = first.order.encounter
         if not encounter.campus and department is not None:
             encounter = replace(encounter, campus=department.campus)
+        waived = frozenset[str]().union(*(constraints.waived(visit.key) for visit in visits))
         return BookingRequest(
             patient=self._snapshot.patient,
             encounter=encounter,
@@ -271,6 +330,7 @@ class Allocator:
             items={key: items[key].view for visit in visits for key in visit.items},
             walking=constraints.walking,
             settings={"other_campus_days": self._hospital.settings.other_campus_days, **link.settings},
+            intervals=tuple(intervals.enforced(constraints.rules, waived)),
         )
 
     def seats_of(self, visits: Sequence[BookedVisit]) -> dict[int, int]:
@@ -311,6 +371,23 @@ def _in_order(visits: Iterable[Visit], constraints: Constraints, rules: Sequence
         waiting.remove(free)
         ordered.append(free)
     return ordered
+
+
+def _linked(visits: Sequence[Visit], constraints: Constraints) -> list[list[Visit]]:
+    """The visits in their order, those that a rule draws together in one group."""
+    groups: list[list[Visit]] = []
+    for visit in visits:
+        drawn = [group for group in groups if any(_drawn(visit, other, constraints) for other in group)]
+        merged = [other for group in drawn for other in group] + [visit]
+        kept = [group for group in groups if group not in drawn]
+        groups = [*kept, merged]
+    return groups
+
+
+def _drawn(one: Visit, two: Visit, constraints: Constraints) -> bool:
+    rules = intervals.enforced(constraints.rules, constraints.waived(one.key) | constraints.waived(two.key))
+    drawing = [rule for rule in rules if rule.relation in intervals.TOGETHER]
+    return bool(intervals.distances(drawing, constraints.exam_items(one), constraints.exam_items(two)))
 
 
 def _precedes(first: Visit, second: Visit, constraints: Constraints, rules: Sequence[IntervalRule]) -> bool:
