@@ -32,6 +32,7 @@ ID = re.compile(r"[a-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
 VERSION = re.compile(r"[A-Za-z0-9._+-]{1,32}", re.ASCII)
 """Both stand in addresses and in the columns of every decision."""
 LONGEST_ID = 56
+LONGEST_WORDS = 1000
 WORDS = ("zh", "en", "unknown_zh", "unknown_en")
 PLACE = re.compile(r"\w+(\[\w+\])*")
 """What may stand in a rule's words: a parameter or a fact, never an attribute of one."""
@@ -169,9 +170,11 @@ def _check_signing(table: Mapping[str, Any]) -> None:
 def _check_words(table: Mapping[str, Any]) -> None:
     _want("zh" in table or "action" not in table, "what a rule says is said in Chinese and English")
     for name in WORDS:
+        said = table.get(name, "")
+        _want(isinstance(said, str) and len(said) <= LONGEST_WORDS and "\0" not in said, f"{name} is a text")
         other = name.replace("zh", "en") if name.endswith("zh") else name.replace("en", "zh")
         _want((name in table) == (other in table), "what a rule says is said in Chinese and English")
-        for _text, place, _spec, _conversion in Formatter().parse(table.get(name, "")):
+        for _text, place, _spec, _conversion in Formatter().parse(said):
             _want(place is None or bool(PLACE.fullmatch(place)), f"{name} cannot fill in {{{place}}}")
 
 
@@ -202,7 +205,7 @@ def _check_units(table: Mapping[str, Any]) -> None:
 
 
 def _is_words(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_WORDS and "\0" not in value
 
 
 def _numbers(value: Any) -> Iterator[Any]:
