@@ -12,6 +12,7 @@ from typing import Any
 from examlane.capacity.catalogue import bump
 from examlane.domain import Text
 from examlane.errors import Conflict, NotFound, Refused
+from examlane.extension.plugins import Plugins
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -113,6 +114,12 @@ def load(database: Database, plugin: str, shipped: RuleSet, actor: Actor, now: d
     when the hospital has signed it.
     """
     return database.write(lambda: _take_in(database, plugin, shipped, actor, now))
+
+
+def load_all(database: Database, plugins: Plugins, actor: Actor, now: datetime) -> dict[str, list[str]]:
+    """Load the rules of every plugin that was found; what was new, by plugin."""
+    fresh = {name: load(database, name, plugin.rules, actor, now) for name, plugin in sorted(plugins.loaded.items())}
+    return {name: versions for name, versions in fresh.items() if versions}
 
 
 def _take_in(database: Database, plugin: str, shipped: RuleSet, actor: Actor, now: datetime) -> list[str]:
