@@ -1,7 +1,8 @@
 """Rule files: every rule of a package's `rules.toml` or `rules/*.toml`, checked for everything a rule must say.
 
 Format and an example: docs/writing-a-plugin.md. A file may begin with `[defaults]` (what all its rules share) and
-`[choice.<name>]` (sources that contradict each other, of which a hospital chooses one openly).
+`[choice.<name>]` (sources that contradict each other, of which a hospital chooses one openly); `[subject]` gives it a
+title in Chinese and English (by default its name).
 """
 
 from __future__ import annotations
@@ -65,19 +66,24 @@ class RuleSet:
 
     versions: tuple[Version, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=lambda: MappingProxyType({}))
+    subjects: Mapping[str, Text] = field(default_factory=lambda: MappingProxyType({}))
+    """What the file is about in which a rule stands, by the rule's id."""
 
 
 def read(plugin: str, package: str) -> RuleSet:
     """The rules that a package ships; an empty set when it ships none. Raises `ValueError` naming rule and fault."""
     versions: list[Version] = []
     choices: dict[str, Choice] = {}
-    for text in _texts(package):
+    subjects: dict[str, Text] = {}
+    for name, text in _texts(package):
         data = tomllib.loads(text)
-        choices.update({name: _choice(name, table) for name, table in data.get("choice", {}).items()})
+        choices.update({key: _choice(key, table) for key, table in data.get("choice", {}).items()})
         defaults = data.get("defaults", {})
-        versions += [version(plugin, {**defaults, **table}) for table in data.get("rule", ())]
+        found = [version(plugin, {**defaults, **table}) for table in data.get("rule", ())]
+        subjects.update(dict.fromkeys((one.rule for one in found), _subject(name, data.get("subject", {}))))
+        versions += found
     _check_together(versions, choices)
-    return RuleSet(tuple(versions), MappingProxyType(choices))
+    return RuleSet(tuple(versions), MappingProxyType(choices), MappingProxyType(subjects))
 
 
 def version(plugin: str, table: Mapping[str, Any]) -> Version:
@@ -125,13 +131,18 @@ def _counts(found: Version, profiles: Mapping[str, str], day: date) -> bool:
     return valid and all(profiles.get(name) == wanted for name, wanted in found.profile.items())
 
 
-def _texts(package: str) -> Iterator[str]:
+def _texts(package: str) -> Iterator[tuple[str, str]]:
     home = files(package)
     folder = home.joinpath("rules")
     found: list[Traversable] = [home.joinpath("rules.toml")]
     if folder.is_dir():
         found += sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
-    yield from (one.read_text("utf-8") for one in found if one.is_file())
+    yield from ((one.name.removesuffix(".toml"), one.read_text("utf-8")) for one in found if one.is_file())
+
+
+def _subject(name: str, table: Mapping[str, Any]) -> Text:
+    plain = name.replace("_", " ")
+    return Text(str(table.get("zh", plain)), str(table.get("en", plain)))
 
 
 def _choice(name: str, table: Mapping[str, Any]) -> Choice:
