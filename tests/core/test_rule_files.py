@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from examlane import Text
 from examlane.extension.plugins import Plugins
 from examlane.rulebase import drafts, files
 from examlane.rulebase.rules import RuleBook
@@ -161,6 +162,14 @@ def test_rules_stand_in_one_file_or_in_several_by_subject_with_their_defaults(pa
     assert [(one.rule, one.version) for one in found] == [("written.one", "1"), ("written.agent.x", "2")]
     book = rule_book("written", "written_rules")
     assert [rule.id for rule in book.named("agent.")] == ["written.agent.x"]
+
+
+def test_a_file_says_what_its_rules_are_about_or_its_name_does(package: Callable[..., Any]) -> None:
+    titled = '[subject]\nzh = "肾功能"\nen = "kidneys"\n' + DEFAULTS + table("one")
+    package(kidney=titled, mr_safety=DEFAULTS + table("two"))
+    subjects = files.read("written", "written_rules").subjects
+
+    assert subjects == {"written.one": Text("肾功能", "kidneys"), "written.two": Text("mr safety", "mr safety")}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from examlane.extension.rules import ACTIVE, PROPOSED
 from examlane.records.audit import Actor
 from examlane.rulebase.files import RuleSet
 from examlane.storage.database import Database
+from examlane.storage.fields import dump
 from examlane.testing import World, small_hospital
 
 AUTHOR, PHARMACIST, RADIOLOGIST = (Actor(name, "page") for name in ("author", "pharmacist", "radiologist"))
@@ -31,6 +32,7 @@ from datetime import UTC, datetime
 from examlane.extension import rules
 from examlane.records.audit import Actor
 from examlane.storage.database import Database
+from examlane.storage.fields import dump
 rules.approve(Database(sys.argv[1]), "kidney.severe", "2", "radiology", Actor("radiologist", "page"), datetime.now(UTC))
 """
 
@@ -219,6 +221,33 @@ def test_of_two_who_sign_at_once_neither_signature_is_lost(world: World) -> None
 
     signed = rules.found(world.database, "kidney.severe", "2")
     assert (signed.state, {one.role for one in signed.approvals}) == (ACTIVE, {"pharmacy", "radiology"})
+
+
+def test_a_signature_waits_for_one_that_is_just_being_written(postgresql_url: str, kidney: ModuleType) -> None:
+    world = small_hospital(postgresql_url, {"kidney": kidney})
+    propose(world)
+    elsewhere, watching = Database(postgresql_url), Database(postgresql_url)
+    signed = dump([{"role": "pharmacy", "by": "pharmacist", "at": 1}])
+
+    def radiology() -> None:
+        rules.approve(elsewhere, "kidney.severe", "2", "radiology", RADIOLOGIST, world.clock.now())
+        elsewhere.close()
+
+    late = threading.Thread(target=radiology)
+
+    def pharmacy() -> None:
+        world.database.rows("UPDATE rule_version SET approvals = ? WHERE version = '2' RETURNING id", signed)
+        late.start()
+        while not watching.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            continue
+
+    world.database.write(pharmacy)
+    late.join(20)
+    watching.close()
+
+    found = rules.found(world.database, "kidney.severe", "2")
+    assert (found.state, {one.role for one in found.approvals}) == (ACTIVE, {"pharmacy", "radiology"})
+    world.hospital.close()
 
 
 def test_a_signature_in_another_process_counts_here_at_once(world: World) -> None:

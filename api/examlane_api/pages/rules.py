@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -170,12 +170,12 @@ def _row(name: str, versions: list[SimpleNamespace]) -> SimpleNamespace:
 
 def _choices(plugin: Plugin) -> list[SimpleNamespace]:
     found = kept.choices(hospital().database, plugin.name, plugin.rules)
-    return [_choice(plugin, one) for one in found]
+    versions = kept.kept(hospital().database).of(plugin.name, plugin.rules) if found else ()
+    return [_choice(one, versions) for one in found]
 
 
-def _choice(plugin: Plugin, chosen: Chosen) -> SimpleNamespace:
+def _choice(chosen: Chosen, versions: Sequence[files.Version]) -> SimpleNamespace:
     """A choice with its profiles side by side: what each says, and the rules that follow from it."""
-    versions = kept.kept(hospital().database).of(plugin.name, plugin.rules)
     cards = [
         SimpleNamespace(
             name=name, text=shown.spoken(text), chosen=name == chosen.profile, default=name == chosen.choice.default,

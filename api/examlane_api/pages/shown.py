@@ -76,7 +76,7 @@ def _comparison(name: str, word: str, wanted: Any) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return str(gettext("或")).join(_value(one) for one in value)
+        return " / ".join(_value(one) for one in value)
     if isinstance(value, bool):
         return str(gettext("是") if value else gettext("否"))
     return str(value)
