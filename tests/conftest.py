@@ -11,8 +11,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -76,6 +77,15 @@ def wait_for(data: Path) -> None:
         except psycopg.OperationalError:
             time.sleep(0.05)
     raise RuntimeError("PostgreSQL did not start")
+
+
+@pytest.fixture(scope="session")
+def kidney() -> ModuleType:
+    """A small plugin whose every number is a rule: `kidney_rules` in `tests/packages`."""
+    folder = str(Path(__file__).with_name("packages"))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return import_module("kidney_rules.hooks")
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking: a client or a member of staff, with one role; no departments listed means all."""
+    """Who is asking: a client or a member of staff, with one role; no departments listed means all.
+
+    Of an approver `departments` are the roles for which he signs rules; none listed means none.
+    """
 
     name: str
     role: str
@@ -43,3 +46,8 @@ def may(caller: Caller | None, operation: str, department: str = "") -> bool:
         return False
     bound = row.by_department and caller.departments and department
     return not bound or department in caller.departments
+
+
+def may_sign(caller: Caller | None, role: str) -> bool:
+    """Whether a caller may sign rules for a role (pharmacy, radiology …): one that is listed for him, never all."""
+    return caller is not None and may(caller, "rules.approve") and role in caller.departments

@@ -14,11 +14,14 @@ import waitress
 from examlane import worker
 from examlane.capacity import masterdata
 from examlane.errors import ExamlaneError
+from examlane.extension.rules import load_all
 from examlane.hospital import Hospital, open_hospital
 from examlane.insight import invariants
+from examlane.records.audit import Actor
 from examlane.settings import from_environment
 from examlane_api import identity
 from examlane_api.app import create_app
+from examlane_api.commands.rules import rules
 from examlane_api.peers import webhook_send
 
 
@@ -30,9 +33,11 @@ def cli() -> None:
 @cli.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="CSV files to load.")
 def init(data: Path | None) -> None:
-    """Create the tables, and load master data from a folder of CSV files."""
+    """Create the tables, load the plugins' rules, and load master data from a folder of CSV files."""
     hospital = _hospital()
     hospital.database.migrate()
+    loaded = load_all(hospital.database, hospital.plugins, Actor("init", "command"), hospital.clock.now())
+    click.echo(f"{sum(map(len, loaded.values()))} rule versions loaded")
     if data is not None:
         masterdata.load(hospital.database, masterdata.read_folder(data))
         click.echo(f"master data loaded, {worker.publish(hospital)} slots published")
@@ -113,6 +118,9 @@ def list_plugins() -> None:
         click.echo(f"{name:14} broken   {reason}")
 
 
+cli.add_command(rules)
+
+
 @cli.group()
 def clients() -> None:
     """Integration clients and their secrets."""
@@ -121,10 +129,13 @@ def clients() -> None:
 @clients.command("add")
 @click.argument("code")
 @click.option("--name", default="")
-@click.option("--role", type=click.Choice(["integration", "administrator"]), default="integration", show_default=True)
-def add_client(code: str, name: str, role: str) -> None:
+@click.option(
+    "--role", type=click.Choice(["integration", "administrator", "approver"]), default="integration", show_default=True
+)
+@click.option("--department", multiple=True, help="As for users; may be repeated.")
+def add_client(code: str, name: str, role: str, department: tuple[str, ...]) -> None:
     """Register a client; its secret is shown this once."""
-    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code, role)}")
+    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code, role, department)}")
 
 
 @cli.group()
@@ -135,8 +146,12 @@ def users() -> None:
 @users.command("add")
 @click.argument("login")
 @click.option("--name", default="")
-@click.option("--role", type=click.Choice(["administrator", "registrar"]), default="registrar", show_default=True)
-@click.option("--department", multiple=True, help="Limit to this department; may be repeated.")
+@click.option(
+    "--role", type=click.Choice(["administrator", "registrar", "approver"]), default="registrar", show_default=True
+)
+@click.option(
+    "--department", multiple=True, help="Limit to this department; of an approver: signs for this role. May be repeated."
+)
 def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> None:
     """Register a member of staff; the first password is shown this once."""
     click.echo(identity.add_user(_hospital().database, login, name or login, role, department))

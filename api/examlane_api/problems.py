@@ -28,7 +28,10 @@ TITLES = {
     500: Text("系统内部错误", "Internal error"),
     503: Text("系统繁忙，请稍后重试", "Busy: please try again later"),
 }
-REFUSED_CONTENT = frozenset({"idempotency_key_reused", "percent_out_of_range", "no_items"})
+REFUSED_CONTENT = frozenset({
+    "idempotency_key_reused", "percent_out_of_range", "no_items", "rule_malformed", "reason_missing", "not_in_future",
+    "role_unknown",
+})  # fmt: skip
 MOST_ERRORS = 100
 LOG = structlog.get_logger("examlane.api")
 

@@ -98,9 +98,9 @@ class Site:
 
 
 @contextmanager
-def opened(url: str, **more: Any) -> Iterator[Site]:
+def opened(url: str, plugins: Mapping[str, Any] | None = None, **more: Any) -> Iterator[Site]:
     """A hospital's application on an empty database."""
-    world = small_hospital(url, {"quiet": Quiet()}, **more)
+    world = small_hospital(url, {"quiet": Quiet(), **(plugins or {})}, **more)
     database = world.database
     secrets = {
         "his": identity.add_client(database, "his", "医院信息系统"),
@@ -108,6 +108,8 @@ def opened(url: str, **more: Any) -> Iterator[Site]:
         "desk": identity.add_client(database, "desk", "登记台", "registrar"),
         "desk-ct": identity.add_client(database, "desk-ct", "放射登记台", "registrar", ("CT",)),
         "console": identity.add_client(database, "console", "信息科", "administrator"),
+        "pharmacist": identity.add_client(database, "pharmacist", "药学部", "approver", ("pharmacy",)),
+        "radiologist": identity.add_client(database, "radiologist", "放射科", "approver", ("radiology",)),
         "stranger": identity.add_client(database, "stranger", "无角色", "nobody"),
     }
     app = create_app(world.hospital, "for tests only")

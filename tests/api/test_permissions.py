@@ -41,8 +41,14 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "appointment.read": ("GET", "/appointments/{US}", None),
     "department.read": ("GET", "/departments", None),
     "department.switch": ("PUT", "/departments/US/mode", {"mode": "manual"}),
+    "rules.read": ("GET", "/rules", None),
+    "rules.propose": ("POST", "/rules/quiet.rule/versions", {"rule": {"version": "2"}, "reason": "指南更新"}),
+    "rules.approve": ("POST", "/rules/quiet.rule/versions/2/approvals", {"role": "pharmacy"}),
+    "rules.choose": ("PUT", "/rules/choices", {"plugin": "quiet", "choice": "a", "profile": "b"}),
+    "rules.trial": ("POST", "/rules/trial", {"plugin": "quiet"}),
 }
-CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "stranger": "nobody", "": ""}
+CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "pharmacist": "approver",
+           "stranger": "nobody", "": ""}  # fmt: skip
 PAGES = {"page.matrix": "/matrix", "page.board": "/board"}
 
 

@@ -7,16 +7,19 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 
-from examlane import hookimpl
-from examlane.testing import World, small_hospital
+from examlane import Fact, hookimpl
+from examlane.extension import rules
+from examlane.testing import TESTER, World, small_hospital
 from examlane_api import identity
 from examlane_api.app import create_app, new_secret
 
+STARTS = {"registrar": "**/board**", "pharmacist": "**/rules"}
 SIZES = {"desk": (1440, 900), "kiosk": (1080, 1920), "phone": (390, 844)}
 
 
@@ -54,7 +57,7 @@ class Site:
         page.fill("input[name=name]", login)
         page.fill("input[name=password]", self.passwords[login])
         page.click("main button")
-        page.wait_for_url("**/matrix" if login != "registrar" else "**/board**")
+        page.wait_for_url(STARTS.get(login, "**/matrix"))
         return page
 
 
@@ -153,3 +156,68 @@ def test_a_registrar_does_not_see_the_matrix(site: Site) -> None:
     answer = page.goto(f"{site.address}/matrix")
 
     assert answer.status == 403
+
+
+# Rules
+
+
+def by_rules(site: Site, kidney: ModuleType) -> None:
+    """A hospital with the kidney rules and one order that another border would have rejected."""
+    world = site.world
+    world.hospital.plugins.register("kidney", kidney)
+    rules.load_all(world.database, world.hospital.plugins, TESTER, world.clock.now())
+    world.switch("US", "kidney")
+    world.order("US-THYROID", context={"egfr": Fact(40), "metformin": Fact(False)})
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_a_rule_is_tried_proposed_and_signed_in_the_browser(site: Site, kidney: ModuleType, size: str) -> None:
+    by_rules(site, kidney)
+    page = site.log_in("admin", size)
+    page.goto(f"{site.address}/rules/kidney.severe")
+    page.fill("[name='parameter.below']", "45")
+    page.click(".editing .primary")
+    page.wait_for_selector("#trial .figure")
+    assert page.inner_text("#trial .figure b") == "1"
+    assert "eGFR 40，低于 45" in page.inner_text("#trial")
+    page.fill("#reason", "指南更新")
+    page.click(".proposing .primary")
+    page.wait_for_url("**version=2026.1-h1")
+    assert "待签字" in page.inner_text("main")
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert (wide, page.complaints) == (0, [])
+
+    password = identity.add_user(site.world.database, "pharmacist", "药师", "approver", ("pharmacy",))
+    site.passwords["pharmacist"] = password
+    approver = site.log_in("pharmacist", size)
+    approver.goto(f"{site.address}/rules/kidney.severe?version=2026.1-h1")
+    approver.click("text=签字同意 · 药学")
+    approver.wait_for_selector(".signed")
+    assert rules.found(site.world.database, "kidney.severe", "2026.1-h1").missing == ("radiology",)
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_a_source_is_tried_and_followed_in_the_browser(site: Site, kidney: ModuleType, size: str) -> None:
+    by_rules(site, kidney)
+    page = site.log_in("admin", size)
+    page.goto(f"{site.address}/rules?plugin=kidney")
+    page.click("summary")
+    page.check("input[value=cn_48h]")
+    page.click(".choice button")
+    page.wait_for_selector("#trial .figure")
+    page.click(".proposing .primary")
+    page.wait_for_selector(".toast")
+
+    assert site.world.database.value("SELECT profile FROM rule_choice") == "cn_48h"
+    assert page.complaints == []
+
+
+def test_a_number_that_is_none_is_said_beside_the_form(site: Site, kidney: ModuleType) -> None:
+    by_rules(site, kidney)
+    page = site.log_in("admin")
+    page.goto(f"{site.address}/rules/kidney.severe")
+    page.fill("[name='parameter.below']", "many")
+    page.click(".editing .primary")
+    page.wait_for_selector("#trial .error")
+
+    assert page.input_value("[name='parameter.below']") == "many"

@@ -13,6 +13,7 @@ from examlane import Stage
 from examlane.capacity import masterdata
 from examlane.clock import SetClock
 from examlane.extension import rollout
+from examlane.extension.rules import load_all
 from examlane.hospital import Hospital, open_hospital
 from examlane.records.audit import Actor
 from examlane.settings import Settings
@@ -59,6 +60,8 @@ class Demonstration:
     file: Path
     secrets: Mapping[str, str]
     passwords: Mapping[str, str]
+    rules: int
+    """How many rule versions were loaded."""
 
 
 def build(file: Path, clock: SetClock, addresses: Mapping[str, str]) -> Demonstration:
@@ -68,16 +71,19 @@ def build(file: Path, clock: SetClock, addresses: Mapping[str, str]) -> Demonstr
     hospital.database.create_tables()
     masterdata.load(hospital.database, masterdata.read_folder(DATA))
     publish(hospital)
+    loaded = load_all(hospital.database, hospital.plugins, BUILDER, clock.now())
     _switch_on(hospital)
     # A moment before the first patient, so that every event of the morning is owed to every peer.
     _add_peers(hospital, addresses, epoch(clock.now() - timedelta(minutes=1)))
     database = hospital.database
     secrets = {code: identity.add_client(database, code, name) for code, name in CLIENTS.items()}
     passwords = {
+        "pharmacist": identity.add_user(database, "pharmacist", "药师", "approver", ("pharmacy",)),
+        "radiologist": identity.add_user(database, "radiologist", "放射科主任", "approver", ("radiology",)),
         "administrator": identity.add_user(database, "administrator", "系统管理员", "administrator"),
         "registrar": identity.add_user(database, "registrar", "登记员", "registrar", REGISTRAR_DEPARTMENTS),
     }
-    return Demonstration(hospital, clock, file, secrets, passwords)
+    return Demonstration(hospital, clock, file, secrets, passwords, sum(map(len, loaded.values())))
 
 
 def _switch_on(hospital: Hospital) -> None:

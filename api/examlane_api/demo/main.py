@@ -59,6 +59,7 @@ def run(options: DemoOptions) -> int:
     with StubPeers(options.folder / LEDGER) as peers:
         _say(options, story.building(len(planted)))
         built = hospital.build(options.folder / DATABASE, clock, peers.addresses)
+        _say(options, story.loaded(built.rules))
         with _served(create_app(built.hospital, new_secret()), options.port) as address:
             found = _play(options, built, address, planted)
             _tell(options, found, time.monotonic() - began)

@@ -23,6 +23,10 @@ def building(patients: int) -> str:
     )
 
 
+def loaded(rules: int) -> str:
+    return f"已载入 {rules} 条规则版本 · {rules} rule versions loaded"
+
+
 def progress(starts: datetime, ends: datetime) -> Callable[[datetime], None]:
     """Shows on standard error how far the morning is."""
     lively = sys.stderr.isatty()

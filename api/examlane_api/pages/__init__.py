@@ -1,4 +1,4 @@
-"""Staff pages: log-in, the matrix of plugins, the day board. Server-rendered, Chinese first, English second."""
+"""Staff pages: log-in, the matrix of plugins, the day board, the rules. Server-rendered, Chinese first, English second."""
 
 from flask import Flask
 
@@ -6,6 +6,7 @@ from examlane.hospital import Hospital
 from examlane_api.pages import site
 from examlane_api.pages.board import board
 from examlane_api.pages.matrix import matrix, set_mode, set_stage
+from examlane_api.pages.rules import choose_source, propose_rule, rule, rules, sign_rule, try_rule, try_source
 
 VIEWS = (
     ("/board", board, ["GET"]),
@@ -13,6 +14,13 @@ VIEWS = (
     ("/matrix", matrix, ["GET"]),
     ("/matrix/<department>/plugins/<plugin>", set_stage, ["POST"]),
     ("/matrix/<department>/mode", set_mode, ["POST"]),
+    ("/rules", rules, ["GET"]),
+    ("/rules/<name>", rule, ["GET"]),
+    ("/rules/<name>/trial", try_rule, ["POST"]),
+    ("/rules/<name>/versions", propose_rule, ["POST"]),
+    ("/rules/<name>/versions/<version>/approvals", sign_rule, ["POST"]),
+    ("/rules/sources/<plugin>/<choice>/trial", try_source, ["POST"]),
+    ("/rules/sources/<plugin>/<choice>", choose_source, ["POST"]),
 )
 
 

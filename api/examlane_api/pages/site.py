@@ -93,7 +93,8 @@ def _blueprint(views: Sequence[tuple[str, Callable[..., Any], Sequence[str]]]) -
 
 
 def home() -> BaseResponse:
-    start = "pages.matrix" if may(caller(), "page.matrix") else "pages.board"
+    starts = {"page.matrix": "pages.matrix", "page.board": "pages.board", "rules.read": "pages.rules"}
+    start = next((view for operation, view in starts.items() if may(caller(), operation)), "pages.board")
     return redirect(url_for(start))
 
 
@@ -139,10 +140,13 @@ def _to_login() -> BaseResponse:
 
 def _common() -> dict[str, Any]:
     found = None if request.path.startswith(OWN_ERRORS) else caller()
+    roles = {"administrator": gettext("管理员"), "approver": gettext("审批人")}
     user = found and {
         "name": found.title or found.name,
-        "role": gettext("管理员") if found.role == "administrator" else gettext("登记员"),
+        "role": roles.get(found.role, gettext("登记员")),
         "administrator": may(found, "page.matrix"),
+        "board": may(found, "page.board"),
+        "rules": may(found, "rules.read"),
     }
     return {"language": language(), "user": user}
 

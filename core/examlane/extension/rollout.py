@@ -113,6 +113,18 @@ class Rollout:
     def shadows(self, department: str, hook: str) -> list[Link]:
         return [link for switch, link in self._links(department, hook) if switch.stage is Stage.SHADOW]
 
+    def placed(self, plugin: str) -> dict[str, Link]:
+        """The departments where a plugin counts, for some patients at least, or watches, with what it gets there."""
+        found = self._plugins.loaded.get(plugin)
+        if found is None:
+            return {}
+        return {
+            department: self._link(found, switch.settings)
+            for department, switches in self.switches.items()
+            for switch in switches
+            if switch.plugin == plugin and switch.stage is not Stage.OFF
+        }
+
     def settings(self, department: str, plugin: str) -> Mapping[str, Any]:
         return next((switch.settings for switch in self.switches[department] if switch.plugin == plugin), {})
 

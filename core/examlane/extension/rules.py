@@ -12,10 +12,12 @@ from typing import Any
 from examlane.capacity.catalogue import bump
 from examlane.domain import Text
 from examlane.errors import Conflict, NotFound, Refused
-from examlane.records import audit
+from examlane.extension.plugins import Plugins
+from examlane.records import audit, receipts
 from examlane.records.audit import Actor
-from examlane.rulebase import files
-from examlane.rulebase.files import RuleSet, Version
+from examlane.records.receipts import RequestKey
+from examlane.rulebase import drafts, files
+from examlane.rulebase.files import Choice, RuleSet, Version
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch, maybe_day
 from examlane.storage.models import RuleChoice, RuleVersion
@@ -24,9 +26,14 @@ ACTIVE, PROPOSED = "active", "proposed"
 COLUMNS = "rule, version, valid_from, valid_to, profile, content"
 KEPT = f"SELECT plugin, {COLUMNS} FROM rule_version WHERE state = 'active' ORDER BY id"
 KNOWN = "SELECT rule, version FROM rule_version WHERE plugin = ?"
-ONE = f"SELECT id, plugin, state, approvals, created_by, {COLUMNS} FROM rule_version WHERE rule = ? AND version = ?"
-ALL = f"""SELECT plugin, state, approvals, created_by, created_at, reason, {COLUMNS} FROM rule_version
-WHERE (plugin = ? OR ? = '') ORDER BY plugin, rule, valid_from, id"""
+LOADED = "SELECT 1 FROM rule_version WHERE plugin = ? AND state = 'active'"
+# Written without a change to lock the row: of two who sign at once the second sees the first.
+LOCKED = f"""UPDATE rule_version SET state = state WHERE rule = ? AND version = ?
+RETURNING id, state, approvals, created_by, {COLUMNS}"""
+LISTED = f"""SELECT id, plugin, state, approvals, created_by, created_at, reason, {COLUMNS} FROM rule_version
+WHERE (plugin = ? OR ? = '') AND (rule = ? OR ? = '') AND (state = ? OR ? = '') AND id > ? ORDER BY id LIMIT ?"""
+LONGEST_REASON = 200
+MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Approval:
 class KeptVersion:
     """A version as the hospital keeps it: proposed or active, by whom and why, and who signed it."""
 
+    id: int
     plugin: str
     state: str
     version: Version
@@ -80,12 +88,23 @@ def kept(database: Database) -> Kept:
     return Kept(dict(versions), dict(chosen))
 
 
-def listed(database: Database, plugin: str = "") -> list[KeptVersion]:
-    """Every version that the hospital keeps, of one plugin or of all."""
+def listed(
+    database: Database, *, plugin: str = "", rule: str = "", state: str = "", after: int = 0, limit: int = MANY
+) -> list[KeptVersion]:
+    """The versions that the hospital keeps, in the order they came, those after an id only."""
+    rows = database.rows(LISTED, plugin, plugin, rule, rule, state, state, after, limit)
     return [
-        KeptVersion(name, state, _version(*columns), _approvals(approvals), created_by, created_at, reason)
-        for name, state, approvals, created_by, created_at, reason, *columns in database.rows(ALL, plugin, plugin)
+        KeptVersion(key, name, state, _version(*columns), _approvals(approvals), created_by, created_at, reason)
+        for key, name, state, approvals, created_by, created_at, reason, *columns in rows
     ]
+
+
+def found(database: Database, rule: str, version: str) -> KeptVersion:
+    """One kept version. Raises `NotFound`."""
+    for one in listed(database, rule=rule):
+        if one.version.version == version:
+            return one
+    raise NotFound("rule", f"{rule} {version}")
 
 
 def load(database: Database, plugin: str, shipped: RuleSet, actor: Actor, now: datetime) -> list[str]:
@@ -94,82 +113,145 @@ def load(database: Database, plugin: str, shipped: RuleSet, actor: Actor, now: d
     The first load counts at once: these are the starting values. What a later release brings is proposed, and counts
     when the hospital has signed it.
     """
+    return database.write(lambda: _take_in(database, plugin, shipped, actor, now))
 
-    def store() -> list[str]:
-        known = {tuple(row) for row in database.rows(KNOWN, plugin)}
-        fresh = [found for found in shipped.versions if (found.rule, found.version) not in known]
-        for found in fresh:
-            _insert(database, plugin, found, PROPOSED if known else ACTIVE, "shipped with the plugin", actor, now)
-        if fresh:
-            bump(database, "rollout")
-            audit.record(database, actor, "rules.load", "plugin", plugin, epoch(now), rules=len(fresh))
-        return [f"{found.rule} {found.version}" for found in fresh]
 
-    return database.write(store)
+def load_all(database: Database, plugins: Plugins, actor: Actor, now: datetime) -> dict[str, list[str]]:
+    """Load the rules of every plugin that was found; what was new, by plugin."""
+    fresh = {name: load(database, name, plugin.rules, actor, now) for name, plugin in sorted(plugins.loaded.items())}
+    return {name: versions for name, versions in fresh.items() if versions}
+
+
+def _take_in(database: Database, plugin: str, shipped: RuleSet, actor: Actor, now: datetime) -> list[str]:
+    known = {tuple(row) for row in database.rows(KNOWN, plugin)}
+    state = PROPOSED if database.row(LOADED, plugin) else ACTIVE
+    fresh = [version for version in shipped.versions if (version.rule, version.version) not in known]
+    for version in fresh:
+        _insert(database, plugin, version, state, "shipped with the plugin", actor, now)
+    if fresh:
+        bump(database, "rollout")
+        audit.record(database, actor, "rules.load", "plugin", plugin, epoch(now), rules=len(fresh), state=state)
+    return [f"{version.rule} {version.version}" for version in fresh]
+
+
+def draft(
+    database: Database, plugin: str, shipped: RuleSet, rule: str, changes: Mapping[str, Any], based_on: str = ""
+) -> dict[str, Any]:
+    """A version with some fields changed, as a whole table: over the version named, or the newest that counts.
+
+    Raises `NotFound` for a rule or version there is not, `Refused` for changes that make no rule.
+    """
+    versions = [version for version in kept(database).of(plugin, shipped) if version.rule == rule]
+    if based_on:
+        versions = [one.version for one in listed(database, rule=rule)] + versions
+        versions = [version for version in versions if version.version == based_on]
+    if not versions:
+        raise NotFound("rule", f"{rule} {based_on}")
+    older = max(versions, key=lambda version: version.valid_from).content
+    try:
+        return drafts.drafted(older, {**changes, "id": rule})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _malformed(f"{rule}: {error}") from None
 
 
 def propose(
-    database: Database, plugin: str, table: Mapping[str, Any], reason: str, actor: Actor, now: datetime, today: date
-) -> Version:
+    database: Database, plugin: str, shipped: RuleSet, table: Mapping[str, Any], reason: str, actor: Actor,
+    now: datetime, today: date, key: RequestKey | None = None,
+) -> Version:  # fmt: skip
     """Add a new version of a rule, to be signed by the roles it names; it decides its own cases or is refused.
 
-    Raises `Refused` for a rule that is not well formed, without a reason, or valid from a day that has begun;
-    `Conflict` when the version exists.
+    What the plugin ships is loaded before, so that a proposal never stands alone. Raises `Refused` for a rule that is
+    not well formed, without a reason, or valid from a day that has begun; `Conflict` when the version exists.
     """
-    found = checked(plugin, table)
-    if not reason.strip():
-        raise Refused("reason_missing", Text("请填写修改原因", "say why the rule is changed"), "/reason")
-    if found.valid_from <= today:
+    version = checked(database, plugin, shipped, table)
+    if not 0 < len(reason.strip()) <= LONGEST_REASON:
+        raise Refused("reason_missing", Text("请填写修改原因", "say in 1 to 200 characters why it is changed"), "/reason")
+    if version.valid_from <= today:
         soonest = Text("生效日期须在明天或以后", "it can count from tomorrow at the earliest")
-        raise Refused("not_in_future", soonest, "/valid_from")
+        raise Refused("not_in_future", soonest, "/rule/valid_from")
 
     def store() -> Version:
-        if database.row(ONE, found.rule, found.version) is not None:
-            raise Conflict("version_exists", Text("该版本已存在", "this version exists already"), "/version")
-        _insert(database, plugin, found, PROPOSED, reason, actor, now)
+        _take_in(database, plugin, shipped, actor, now)
+        if (version.rule, version.version) in {tuple(row) for row in database.rows(KNOWN, plugin)}:
+            raise Conflict("version_exists", Text("该版本已存在", "this version exists already"), "/rule/version")
+        stored = _insert(database, plugin, version, PROPOSED, reason.strip(), actor, now)
+        receipts.keep(database, key, "rule", str(stored), epoch(now))
         audit.record(
-            database, actor, "rules.propose", "rule", found.rule, epoch(now), new_version=found.version, reason=reason
-        )
-        return found
+            database, actor, "rules.propose", "rule", version.rule, epoch(now),
+            new_version=version.version, reason=reason.strip(),
+        )  # fmt: skip
+        return version
 
     return database.write(store)
 
 
-def checked(plugin: str, table: Mapping[str, Any]) -> Version:
+def checked(database: Database, plugin: str, shipped: RuleSet, table: Mapping[str, Any]) -> Version:
     """A rule as an editor wrote it. Raises `Refused` with what is wrong with it."""
     try:
-        return files.version(plugin, table)
+        version = files.version(plugin, table)
+        names = {one.rule for one in kept(database).of(plugin, shipped)}
+        files.check_among(version, names, shipped.choices)
     except ValueError as error:
-        fault = Text(f"规则有误：{error}", f"the rule is not well formed: {error}")
-        raise Refused("rule_malformed", fault, "/rule") from None
+        raise _malformed(str(error)) from None
+    return version
 
 
-def approve(database: Database, rule: str, version: str, role: str, actor: Actor, now: datetime) -> str:
+def _malformed(fault: str) -> Refused:
+    return Refused("rule_malformed", Text(f"规则有误：{fault}", f"the rule is not well formed: {fault}"), "/rule")
+
+
+def approve(
+    database: Database, rule: str, version: str, role: str, actor: Actor, now: datetime, key: RequestKey | None = None
+) -> str:
     """Sign a proposed version for a role; returns its state, active once every role has signed.
 
-    Raises `NotFound`, `Conflict` when it counts already, `Refused` for a role the rule does not name, for its own
-    author (four eyes), and for one person in two roles.
+    Whether the actor may sign for the role is the caller's to check. Raises `NotFound`, `Conflict` when it counts
+    already, `Refused` for a role the rule does not name, for its own author (four eyes), and for one person in two roles.
     """
 
     def store() -> str:
-        row = database.row(ONE, rule, version)
+        row = database.row(LOCKED, rule, version)
         if row is None:
             raise NotFound("rule", f"{rule} {version}")
-        key, _plugin, state, approvals, author, *columns = row
+        stored, state, approvals, author, *columns = row
         given = _approvals(approvals)
-        _may_approve(state, given, author, role, _version(*columns), actor)
+        wanted = _version(*columns).content["approvers"]
+        _may_approve(state, given, author, role, wanted, actor)
         given = (*given, Approval(role, actor.name, epoch(now)))
-        after = ACTIVE if {one.role for one in given} >= set(_version(*columns).content["approvers"]) else PROPOSED
+        after = ACTIVE if {one.role for one in given} >= set(wanted) else PROPOSED
         database.rows(
             "UPDATE rule_version SET approvals = ?, state = ? WHERE id = ? RETURNING id",
-            dump([{"role": one.role, "by": one.by, "at": one.at} for one in given]), after, key,
+            dump([{"role": one.role, "by": one.by, "at": one.at} for one in given]), after, stored,
         )  # fmt: skip
         if after == ACTIVE:
             bump(database, "rollout")
+        receipts.keep(database, key, "rule", str(stored), epoch(now))
         audit.record(database, actor, "rules.approve", "rule", rule, epoch(now), signed=version, role=role, state=after)
         return after
 
     return database.write(store)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A choice between sources as it stands: the profile, and who chose it and when (nobody: the plugin's default)."""
+
+    plugin: str
+    name: str
+    choice: Choice
+    profile: str
+    by: str = ""
+    at: int | None = None
+
+
+def choices(database: Database, plugin: str, shipped: RuleSet) -> list[Chosen]:
+    """Every choice between sources that a plugin leaves to the hospital."""
+    rows = database.rows("SELECT choice, profile, chosen_by, chosen_at FROM rule_choice WHERE plugin = ?", plugin)
+    made = {name: (profile, by, at) for name, profile, by, at in rows}
+    return [
+        Chosen(plugin, name, choice, *made.get(name, (choice.default, "", None)))
+        for name, choice in shipped.choices.items()
+    ]
 
 
 def choose(
@@ -200,11 +282,11 @@ def choose(
 
 
 def _may_approve(
-    state: str, given: Sequence[Approval], author: str, role: str, version: Version, actor: Actor
+    state: str, given: Sequence[Approval], author: str, role: str, wanted: Sequence[str], actor: Actor
 ) -> None:
     if state != PROPOSED:
         raise Conflict("already_active", Text("该版本已生效", "this version counts already"))
-    if role not in version.content["approvers"]:
+    if role not in wanted:
         raise Refused("role_unknown", Text("该规则不需要此角色审批", "the rule does not name this role"), "/role")
     if any(one.role == role for one in given):
         raise Conflict("already_signed", Text("该角色已签字", "this role has signed already"))
@@ -213,12 +295,13 @@ def _may_approve(
 
 
 def _insert(
-    database: Database, plugin: str, found: Version, state: str, reason: str, actor: Actor, now: datetime
-) -> None:
-    database.insert(
-        RuleVersion, plugin=plugin, rule=found.rule, version=found.version, valid_from=found.valid_from.isoformat(),
-        valid_to=found.valid_to.isoformat() if found.valid_to else None, profile=dump(dict(found.profile)),
-        content=dump(dict(found.content)), state=state, created_by=actor.name, created_at=epoch(now), reason=reason,
+    database: Database, plugin: str, version: Version, state: str, reason: str, actor: Actor, now: datetime
+) -> int:
+    return database.insert(
+        RuleVersion, plugin=plugin, rule=version.rule, version=version.version,
+        valid_from=version.valid_from.isoformat(), valid_to=version.valid_to.isoformat() if version.valid_to else None,
+        profile=dump(dict(version.profile)), content=dump(dict(version.content)), state=state,
+        created_by=actor.name, created_at=epoch(now), reason=reason,
     )  # fmt: skip
 
 

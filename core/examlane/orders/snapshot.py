@@ -41,7 +41,7 @@ JOIN exam_item i ON i.id = oi.item_id
 LEFT JOIN appointment_item ai ON ai.order_item_id = oi.id AND ai.active = 1
 WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'fulfilled') ORDER BY oi.id"""
 EVIDENCE = """SELECT kind, outcome, observed_at, valid_until, scope, source, data FROM evidence
-WHERE patient_id = ? ORDER BY observed_at, id"""
+WHERE patient_id = ? AND recorded_at <= ? ORDER BY observed_at, id"""
 APPOINTMENTS = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.automatic,
 a.moved_by_patient, g.zone, g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id
 WHERE a.patient_id = ? AND a.start_at > ? AND a.state NOT IN
@@ -54,6 +54,8 @@ JOIN appointment a ON a.id = s.appointment_id WHERE a.patient_id = ? AND a.start
 PAST = """SELECT i.code, p.start_at, p.end_at FROM past_examination p JOIN exam_item i ON i.id = p.item_id
 WHERE p.patient_id = ? AND p.start_at > ?"""
 LOOK_BACK = timedelta(days=200)
+LAST = 2**53
+"""Later than any instant that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,9 @@ def read(database: Database, catalogues: Catalogues, patient: int, now: datetime
     )
 
 
-def evidence_of(database: Database, patient: int) -> tuple[EvidenceView, ...]:
-    """Everything known of a patient that can open a gate, oldest first."""
-    return tuple(_evidence(*row) for row in database.rows(EVIDENCE, patient))
+def evidence_of(database: Database, patient: int, known_at: int = LAST) -> tuple[EvidenceView, ...]:
+    """Everything known of a patient that can open a gate, now or at an earlier instant (UTC seconds), oldest first."""
+    return tuple(_evidence(*row) for row in database.rows(EVIDENCE, patient, known_at))
 
 
 def _items(database: Database, catalogue: Catalogue, patient: PatientView, now: datetime) -> tuple[OpenItem, ...]:
@@ -156,7 +158,7 @@ def _item(
 ) -> OpenItem:
     key, name, state, fills, confirmed, payment, release, reason, code, order_id, *rest = row
     encounter_id, appointment = rest[6], rest[-1]
-    order = orders.setdefault(order_id, _order(*rest[:6], *rest[7:-1]))
+    order = orders.setdefault(order_id, order_view(*rest[:6], *rest[7:-1]))
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
     view = OrderItemView(
@@ -167,10 +169,11 @@ def _item(
     )
 
 
-def _order(
+def order_view(
     number: str, department: str, priority: str, context: str, note: str, ordered_at: int,
     encounter: str, encounter_class: str, ward: str, campus: str, needs: str,
 ) -> OrderView:  # fmt: skip
+    """An order without its items, from the columns of its row and its encounter's."""
     visit = EncounterView(encounter, EncounterClass(encounter_class), ward, campus, frozenset(json.loads(needs)))
     return OrderView(
         number, visit, department, Priority(priority), instant(ordered_at), (), facts(context), note

@@ -4,14 +4,16 @@
 
 All tests of a table must hold. A test is a value (equal), a list (one of), or a table of comparisons: `below`, `at_most`,
 `above`, `at_least`, `not` (a value or a list), `known` (true or false). `any` holds when one of its tables does, `none`
-when none of them does. `"$name"` stands for the rule's parameter of that name. A fact that is missing, None or of the
-wrong kind is unknown, and what is compared with it is unknown too, unless the rest already decides.
+when none of them does. `"$name"` stands for the rule's parameter of that name. A fact that is missing, None, no finite
+number where one is compared, or of another kind (word, number, yes or no) than every value it is compared with, is
+unknown, and what is compared with it is unknown too, unless the rest already decides.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -33,15 +35,41 @@ def holds(when: When, facts: Facts) -> bool | None:
 
 
 def check(when: When) -> None:
-    """Raise `ValueError` for a comparison that the language does not have."""
+    """Raise `ValueError` for a filled condition that the language does not have, or that could only ever say one thing."""
+    if not when:
+        raise ValueError("a condition needs a test")
     for name, test in when.items():
         if name in GROUPS:
-            if not isinstance(test, list | tuple) or not all(isinstance(inner, Mapping) for inner in test):
-                raise ValueError(f"{name} wants a list of tables")
-            for inner in test:
-                check(inner)
-        elif isinstance(test, Mapping) and (unknown := set(test) - set(COMPARISONS)):
-            raise ValueError(f"{name} has no comparison {', '.join(sorted(unknown))}")
+            _check_group(name, test)
+        elif isinstance(test, Mapping):
+            _check_comparisons(name, test)
+        else:
+            _check_values(name, test)
+
+
+def _check_group(name: str, test: Any) -> None:
+    if not isinstance(test, list | tuple) or not test or not all(isinstance(inner, Mapping) for inner in test):
+        raise ValueError(f"{name} wants a list of tables")
+    for inner in test:
+        check(inner)
+
+
+def _check_comparisons(name: str, test: Mapping[str, Any]) -> None:
+    if not test or (unknown := sorted(set(test) - set(COMPARISONS))):
+        raise ValueError(f"{name} has no comparison {', '.join(unknown)}" if test else f"{name} is compared with nothing")
+    for word, wanted in test.items():
+        if word in ORDERED and not is_number(wanted):
+            raise ValueError(f"{name} {word} wants a number")
+        if word == "known" and not isinstance(wanted, bool):
+            raise ValueError(f"{name} known is true or false")
+        if word == "not":
+            _check_values(name, wanted)
+
+
+def _check_values(name: str, test: Any) -> None:
+    values = test if isinstance(test, list | tuple) else (test,)
+    if not values or not all(_kind(value) for value in values):
+        raise ValueError(f"{name} is compared with words, numbers, true or false")
 
 
 def filled(when: Any, parameters: Mapping[str, Any]) -> Any:
@@ -93,20 +121,26 @@ def _compare(word: str, wanted: Any, value: Any) -> bool | None:
         return (value is not None) is wanted
     if word == "not":
         return _not(_equals(value, wanted))
-    if not _is_number(value):
-        return None
-    return ORDERED[word](value, wanted)
+    return ORDERED[word](value, wanted) if is_number(value) else None
 
 
 def _equals(value: Any, wanted: Any) -> bool | None:
-    if value is None:
-        return None
     choices = wanted if isinstance(wanted, list | tuple) else (wanted,)
-    return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices)
+    alike = [choice for choice in choices if _kind(choice) == _kind(value)]
+    return value in alike if alike else None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _kind(value: Any) -> str:
+    """What may be compared with what; nothing for what is no fact."""
+    if isinstance(value, bool):
+        return "yes or no"
+    return "word" if isinstance(value, str) else "number" if is_number(value) else ""
+
+
+def is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _all(truths: Iterable[bool | None]) -> bool | None:

@@ -1,17 +1,20 @@
 """Rule files: every rule of a package's `rules.toml` or `rules/*.toml`, checked for everything a rule must say.
 
 Format and an example: docs/writing-a-plugin.md. A file may begin with `[defaults]` (what all its rules share) and
-`[choice.<name>]` (sources that contradict each other, of which a hospital chooses one openly).
+`[choice.<name>]` (sources that contradict each other, of which a hospital chooses one openly); `[subject]` gives it a
+title in Chinese and English (by default its name).
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from string import Formatter
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +29,15 @@ FIELDS = frozenset({
     "owner", "next", "data",
 })  # fmt: skip
 """What a rule may say. `data` is whatever else the plugin reads; `owner` and `next` belong to gates."""
-LONGEST_WORD = 64
+NEEDED = ("id", "version", "source", "valid_from", "approvers")
+ID = re.compile(r"[a-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
+VERSION = re.compile(r"[A-Za-z0-9._+-]{1,32}", re.ASCII)
+"""Both stand in addresses and in the columns of every decision."""
+LONGEST_ID = 56
+LONGEST_WORDS = 1000
+WORDS = ("zh", "en", "unknown_zh", "unknown_en")
+PLACE = re.compile(r"\w+(\[\w+\])*")
+"""What may stand in a rule's words: a parameter or a fact, never an attribute of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +67,24 @@ class RuleSet:
 
     versions: tuple[Version, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=lambda: MappingProxyType({}))
+    subjects: Mapping[str, Text] = field(default_factory=lambda: MappingProxyType({}))
+    """What the file is about in which a rule stands, by the rule's id."""
 
 
 def read(plugin: str, package: str) -> RuleSet:
     """The rules that a package ships; an empty set when it ships none. Raises `ValueError` naming rule and fault."""
     versions: list[Version] = []
     choices: dict[str, Choice] = {}
-    for text in _texts(package):
+    subjects: dict[str, Text] = {}
+    for name, text in _texts(package):
         data = tomllib.loads(text)
-        choices.update({name: _choice(name, table) for name, table in data.get("choice", {}).items()})
+        choices.update({key: _choice(key, table) for key, table in data.get("choice", {}).items()})
         defaults = data.get("defaults", {})
-        versions += [version(plugin, {**defaults, **table}) for table in data.get("rule", ())]
+        found = [version(plugin, {**defaults, **table}) for table in data.get("rule", ())]
+        subjects.update(dict.fromkeys((one.rule for one in found), _subject(name, data.get("subject", {}))))
+        versions += found
     _check_together(versions, choices)
-    return RuleSet(tuple(versions), MappingProxyType(choices))
+    return RuleSet(tuple(versions), MappingProxyType(choices), MappingProxyType(subjects))
 
 
 def version(plugin: str, table: Mapping[str, Any]) -> Version:
@@ -84,7 +100,7 @@ def version(plugin: str, table: Mapping[str, Any]) -> Version:
         if "relation" in table.get("data", {}):
             interval_of(rule_of(found))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {_told(error)}") from error
     return found
 
 
@@ -118,13 +134,18 @@ def _counts(found: Version, profiles: Mapping[str, str], day: date) -> bool:
     return valid and all(profiles.get(name) == wanted for name, wanted in found.profile.items())
 
 
-def _texts(package: str) -> Iterator[str]:
+def _texts(package: str) -> Iterator[tuple[str, str]]:
     home = files(package)
     folder = home.joinpath("rules")
     found: list[Traversable] = [home.joinpath("rules.toml")]
     if folder.is_dir():
         found += sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
-    yield from (one.read_text("utf-8") for one in found if one.is_file())
+    yield from ((one.name.removesuffix(".toml"), one.read_text("utf-8")) for one in found if one.is_file())
+
+
+def _subject(name: str, table: Mapping[str, Any]) -> Text:
+    plain = name.replace("_", " ")
+    return Text(str(table.get("zh", plain)), str(table.get("en", plain)))
 
 
 def _choice(name: str, table: Mapping[str, Any]) -> Choice:
@@ -138,19 +159,46 @@ def _choice(name: str, table: Mapping[str, Any]) -> Choice:
 
 
 def _check(plugin: str, table: Mapping[str, Any]) -> None:
+    _want(not (absent := [name for name in NEEDED if not table.get(name)]), f"it does not say its {', '.join(absent)}")
+    _want(not (strange := sorted(set(table) - FIELDS)), f"a rule has no field {', '.join(strange)}")
     _want(table["id"].startswith(f"{plugin}."), f"an id begins with {plugin}.")
-    _want(len(table["id"]) + len("_unknown") <= LONGEST_WORD, "an id has at most 56 characters")
-    _want(0 < len(table["version"]) <= 32, "a version has 1 to 32 characters")
-    _want(bool(str(table["source"]).strip()), "a rule names its source")
-    _want(bool(table["approvers"]), "a rule names who must approve it")
-    _want(not (strange := set(table) - FIELDS), f"a rule has no field {', '.join(sorted(strange))}")
-    _want("zh" in table or "action" not in table, "what a rule says is said in Chinese and English")
+    _want(bool(ID.fullmatch(table["id"])), "an id has letters, digits, _ and - between its dots")
+    _want(len(table["id"]) <= LONGEST_ID, f"an id has at most {LONGEST_ID} characters")
+    _want(bool(VERSION.fullmatch(table["version"])), "a version has 1 to 32 letters, digits, dots, + and -")
+    _want(_is_words(table["source"]), "a source is a text")
+    _check_signing(table)
+    _check_words(table)
     _check_units(table)
     if "when" in table:
-        conditions.check(table["when"])
-        _want(bool(table.get("action")), "a condition needs an action")
-        _want("case" in table, "a condition needs cases")
-        _check_unknown(str(table["unknown"]), table)
+        _check_condition(table)
+
+
+def _check_signing(table: Mapping[str, Any]) -> None:
+    roles = table["approvers"]
+    several = isinstance(roles, list | tuple) and all(_is_words(role) for role in roles)
+    _want(several and len(set(roles)) == len(roles), "approvers is a list of different roles")
+    until = _maybe_day(table.get("valid_to"))
+    _want(until is None or _day(table["valid_from"]) <= until, "it ends before it begins")
+
+
+def _check_words(table: Mapping[str, Any]) -> None:
+    _want("zh" in table or "action" not in table, "what a rule says is said in Chinese and English")
+    for name in WORDS:
+        said = table.get(name, "")
+        _want(isinstance(said, str) and len(said) <= LONGEST_WORDS and "\0" not in said, f"{name} is a text")
+        other = name.replace("zh", "en") if name.endswith("zh") else name.replace("en", "zh")
+        _want((name in table) == (other in table), "what a rule says is said in Chinese and English")
+        for _text, place, _spec, _conversion in Formatter().parse(said):
+            _want(place is None or bool(PLACE.fullmatch(place)), f"{name} cannot fill in {{{place}}}")
+
+
+def _check_condition(table: Mapping[str, Any]) -> None:
+    conditions.check(conditions.filled(table["when"], table.get("parameters", {})))
+    _want(bool(table.get("action")), "a condition needs an action")
+    _want(table["action"] != "delay_until" or "delay" in table, "delay_until needs its delay")
+    _want("unknown" in table, "it does not say what the unknown means")
+    _want("case" in table, "a condition needs cases")
+    _check_unknown(str(table["unknown"]), table)
 
 
 def _check_unknown(unknown: str, table: Mapping[str, Any]) -> None:
@@ -158,42 +206,48 @@ def _check_unknown(unknown: str, table: Mapping[str, Any]) -> None:
     if not known:
         spoken = unknown in FINDINGS or unknown == table["action"]
         _want(spoken, "unknown is an action, another rule's id, or never")
-        _want("unknown_zh" in table and "unknown_en" in table, "what is said of the unknown needs words of its own")
+        _want("unknown_zh" in table, "what is said of the unknown needs words of its own")
+    _want(unknown != table["id"], "unknown is asked for by another rule")
 
 
 def _check_units(table: Mapping[str, Any]) -> None:
     units = table.get("unit", {})
     for name, value in table.get("parameters", {}).items():
-        _want(name in units or not _numeric(value), f"the number {name} needs a unit")
+        numbers = list(_numbers(value))
+        _want(_is_words(units.get(name)) or not numbers, f"the number {name} needs a unit")
+        _want(all(conditions.is_number(number) for number in numbers), f"{name} must be finite")
 
 
-def _numeric(value: Any) -> bool:
+def _is_words(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_WORDS and "\0" not in value
+
+
+def _numbers(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
-        return any(_numeric(inner) for inner in value.values())
+        value = tuple(value.values())
     if isinstance(value, list | tuple):
-        return any(_numeric(inner) for inner in value)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        for inner in value:
+            yield from _numbers(inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
 
 
 def _check_cases(rule: Rule) -> None:
     """A rule decides its own cases as they say; on both sides of each of its borders there is one."""
-    cases: Sequence[Mapping[str, Any]] = rule.table.get("case", ())
     if rule.when is None:
         return
+    cases: Sequence[Mapping[str, Any]] = rule.table["case"]
     for case in cases:
         said = rule.decide(case["given"])
         _want(said == case["says"], f"case {dict(case['given'])} says {said}, not {case['says']}")
     said_of = {case["says"] for case in cases}
     _want({rule.action, "nothing"} <= said_of, "cases show when it speaks and when it says nothing")
     for name, word, number in conditions.borders(rule.when):
-        sides = {case["given"][name] - number for case in cases if _is_number(case["given"].get(name))}
+        given = [case["given"].get(name) for case in cases]
+        sides = {value - number for value in given if conditions.is_number(value)}
         inside = {conditions.ORDERED[word](side, 0) for side in sides}
         _want(inside == {True, False}, f"cases on both sides of {name} {word} {number}")
         _want(0 in sides, f"a case at {name} {number} itself")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_together(versions: Sequence[Version], choices: Mapping[str, Choice]) -> None:
@@ -202,11 +256,16 @@ def _check_together(versions: Sequence[Version], choices: Mapping[str, Choice]) 
     for found in versions:
         _want((found.rule, found.version) not in seen, f"{found.rule} {found.version} stands twice")
         seen.add((found.rule, found.version))
-        for name, profile in found.profile.items():
-            known = name in choices and profile in choices[name].profiles
-            _want(known, f"{found.rule}: there is no profile {profile} of {name}")
-        unknown = str(found.content.get("unknown", ""))
-        _want("." not in unknown or unknown in names, f"{found.rule}: there is no rule {unknown}")
+        check_among(found, names, choices)
+
+
+def check_among(found: Version, rules: Collection[str], choices: Mapping[str, Choice]) -> None:
+    """Raise `ValueError` when a version speaks of a profile or leaves the unknown to a rule that there is not."""
+    for name, profile in found.profile.items():
+        known = name in choices and profile in choices[name].profiles
+        _want(known, f"{found.rule}: there is no profile {profile} of {name}")
+    unknown = str(found.content.get("unknown", ""))
+    _want("." not in unknown or unknown in rules, f"{found.rule}: there is no rule {unknown}")
 
 
 def _plain(value: Any) -> Any:
@@ -219,11 +278,16 @@ def _plain(value: Any) -> Any:
 
 
 def _day(value: Any) -> date:
+    _want(not isinstance(value, datetime), "a rule counts from a day, not from a time of day")
     return value if isinstance(value, date) else date.fromisoformat(value)
 
 
 def _maybe_day(value: Any) -> date | None:
     return None if value is None else _day(value)
+
+
+def _told(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _want(condition: bool, message: str) -> None:

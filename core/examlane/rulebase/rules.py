@@ -85,8 +85,23 @@ class Rule:
         return timedelta(**{unit: wanted[unit] for unit in ("hours", "days") if unit in wanted})
 
     def _words(self, prefix: str, words: Mapping[str, Any]) -> Text:
-        known = {**self.parameters, **words}
+        known = _Words({**self.parameters, **words})
         return Text(self.table[f"{prefix}zh"].format_map(known), self.table[f"{prefix}en"].format_map(known))
+
+
+class _Words(dict[str, Any]):
+    """A rule that speaks for one fact is not silenced by another, unknown one in its words."""
+
+    def __missing__(self, name: str) -> _Blank:
+        return _Blank()
+
+
+class _Blank:
+    def __format__(self, spec: str) -> str:
+        return "—"
+
+    def __getitem__(self, name: Any) -> _Blank:
+        return self
 
 
 @dataclass(frozen=True)
