@@ -216,10 +216,11 @@ def test_a_last_dose_that_cannot_be_read_counts_as_now(told: Any) -> None:
 
 
 def test_of_two_drugs_that_rest_nobody_knows_whose_last_dose_is_meant() -> None:
-    both = ask(order(HIGH, anticoagulant=["p2y12", "doac"], anticoagulant_last_dose_at="2026-11-01T08:00:00+08:00", **SETTLED))
+    last = {"anticoagulant_last_dose_at": "2026-11-22T08:00:00+08:00", **SETTLED}
+    both = ask(order(HIGH, anticoagulant=["p2y12", "doac"], **last))
     assert both["antithrombotic.p2y12"].until == NOW + 7 * DAY
     assert both["antithrombotic.doac"].until == NOW + 3 * DAY
-    dual = ask(order(HIGH, anticoagulant=["aspirin", "p2y12"], anticoagulant_last_dose_at="2026-11-22T08:00:00+08:00", **SETTLED))
+    dual = ask(order(HIGH, anticoagulant=["aspirin", "p2y12"], **last))
     assert dual["antithrombotic.p2y12"].until == datetime(2026, 11, 29, 0, 0, tzinfo=UTC)
 
 
