@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from examlane_endoscopy import facts
 PREFIX = "antithrombotic."
 DRUG = "anticoagulant"
 KEPT = ("none", "aspirin")
+SEVERAL = re.compile(r"[;；,，、+]")
 
 
 def findings(order: OrderView, item: OrderItemView, now: datetime, rules: RuleBook) -> list[Finding]:
@@ -27,10 +29,11 @@ def findings(order: OrderView, item: OrderItemView, now: datetime, rules: RuleBo
 
 
 def classes(value: Any, rules: RuleBook) -> tuple[str | None, ...]:
-    """The classes of one drug or of a list; None for whatever is unknown, and for a list that is empty."""
+    """The classes of one drug, or of several in a list or a text; None for whatever is unknown, and for no drug named."""
     known = rules["drug_classes"].table["data"]["classes"]
-    drugs = value if isinstance(value, list | tuple) else (value,)
-    found = [known.get(drug) if isinstance(drug, str) else None for drug in drugs]
+    drugs = SEVERAL.split(value) if isinstance(value, str) else value
+    drugs = drugs if isinstance(drugs, list | tuple) else (drugs,)
+    found = [known.get(drug.strip().lower()) if isinstance(drug, str) else None for drug in drugs]
     return tuple(dict.fromkeys(found)) or (None,)
 
 

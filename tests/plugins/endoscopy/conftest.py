@@ -19,6 +19,7 @@ ROLES = ("room", "endoscopist", "anaesthetist", "recovery")
 KIND = "anaesthesia_assessment"
 FACTS: Mapping[str, Any] = {"escort": True, "anticoagulant": "none", "pregnant": False}
 PASSED = {"asa": 2, "assessor_role": "anaesthetist", "assessor_grade": "attending"}
+CLINIC = {"code": "clinic", "name": "麻醉评估门诊", "department": "ANES", "campus": "N", "zone": "N-2"}
 SEDATED = {"sedation": True, "fasting_hours": 6, "anticoagulant_risk": "low"}
 
 
@@ -48,7 +49,7 @@ def data(beds: int = 1) -> dict[str, list[dict[str, Any]]]:
             {"code": role, "name": role, "role": role, "department": "ES", "campus": "N", "zone": "N-3", "slice_minutes": 10}
             for role in ROLES
         ]
-        + [{"code": "clinic", "name": "麻醉评估门诊", "department": "ANES", "campus": "N", "zone": "N-2", "slice_minutes": 10}],
+        + [{**CLINIC, "slice_minutes": 10}],
         "resources": [{"code": f"{role}-1", "name": role, "group": role} for role in (*ROLES, "clinic")],
         "services": [
             {"item": code, "group": "room", "minutes": 20} for code in ("GASTRO", "COLON", "PLAIN")

@@ -1,8 +1,9 @@
-"""Sedated endoscopy on its whole road through a small hospital: assessment, payment, expiry, cut-off, the day of the exam."""
+"""Sedated endoscopy through a small hospital: assessment, payment, expiry, cut-off, the day of the exam."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -295,8 +296,8 @@ def test_one_bed_lets_an_exam_begin_only_when_it_is_free_again_and_two_beds_do_n
 ) -> None:
     narrow = starts(opened(sqlite_url), 3)
     wide = starts(opened(f"{sqlite_url}2", beds=2), 3)
-    assert [later - earlier for earlier, later in zip(narrow, narrow[1:], strict=False)] == [timedelta(minutes=30)] * 2
-    assert [later - earlier for earlier, later in zip(wide, wide[1:], strict=False)] == [timedelta(minutes=20)] * 2
+    assert [later - earlier for earlier, later in pairwise(narrow)] == [timedelta(minutes=30)] * 2
+    assert [later - earlier for earlier, later in pairwise(wide)] == [timedelta(minutes=20)] * 2
 
 
 def test_an_emergency_is_not_sedated_without_an_assessment_either(hospital: Any) -> None:

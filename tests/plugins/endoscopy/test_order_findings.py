@@ -220,6 +220,7 @@ def test_of_two_drugs_that_rest_nobody_knows_whose_last_dose_is_meant() -> None:
     both = ask(order(HIGH, anticoagulant=["p2y12", "doac"], **last))
     assert both["antithrombotic.p2y12"].until == NOW + 7 * DAY
     assert both["antithrombotic.doac"].until == NOW + 3 * DAY
+    assert ask(order(HIGH, anticoagulant="clopidogrel, Rivaroxaban", **last)) == both
     dual = ask(order(HIGH, anticoagulant=["aspirin", "p2y12"], **last))
     assert dual["antithrombotic.p2y12"].until == datetime(2026, 11, 29, 0, 0, tzinfo=UTC)
 
@@ -247,7 +248,7 @@ def test_a_high_thrombotic_risk_needs_cardiology_and_an_unknown_one_is_confirmed
     assert kind(ask(order(HIGH, anticoagulant=drug, thrombotic_risk="low")), code) is None
 
 
-@pytest.mark.parametrize("drug", [None, "heparin", [], ["aspirin", "heparin"], 5])
+@pytest.mark.parametrize("drug", [None, "heparin", "", [], ["aspirin", "heparin"], "aspirin;heparin", 5])
 def test_an_unknown_drug_must_be_confirmed_before_a_high_risk_procedure(drug: Any) -> None:
     assert kind(ask(order(HIGH, anticoagulant=drug)), "antithrombotic.unknown") is FindingKind.CONFIRM
     assert kind(ask(order(LOW, anticoagulant=drug)), "antithrombotic.unknown_low") is FindingKind.HINT
