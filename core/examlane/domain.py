@@ -199,11 +199,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class GateOpen:
-    """This kind of gate is open for the item, until when (None: does not expire)."""
+    """This kind of gate is open for the item, until when (None: does not expire).
+
+    `before_start` says what is still to be done on the day: it hinders no booking, but the patient is not called and
+    the exam not started while it is there.
+    """
 
     kind: str
     item: str
     until: datetime | None = None
+    before_start: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +382,8 @@ class BookingRequest:
     """All bookable visits of one patient and encounter, planned together.
 
     `fixed` are the patient's other exams, `walking` the minutes between zones, `intervals` the rules between exams that
-    the core keeps.
+    the core keeps. `waiting` are visits that a closed gate still keeps from being booked, as they would be held: to look
+    ahead for, not to be placed. `items` has theirs too.
     """
 
     patient: PatientView
@@ -391,6 +397,7 @@ class BookingRequest:
     walking: Mapping[tuple[str, str], int] = field(default_factory=_nothing)
     settings: Mapping[str, Any] = field(default_factory=_nothing)
     intervals: tuple[IntervalRule, ...] = ()
+    waiting: tuple[Visit, ...] = ()
 
 
 class Availability(Protocol):

@@ -72,6 +72,8 @@ def pre_booking_gate(
 
     Asked of the executing department at submission, before payment, before booking and when evidence changes.
     All answers are collected; one closed gate closes its item, never the order's other items.
+    It is asked again when the patient arrives, is called and is examined: a closed gate stops him, and so does, from
+    the call on, an open one with `before_start`.
     If it fails: closed, not payable, with a desk task.
     """
     raise NotImplementedError
@@ -114,6 +116,7 @@ def preparation(
     items: Sequence[OrderItemView],
     patient: PatientView,
     context: Mapping[str, Fact],
+    evidence: Sequence[EvidenceView],
     now: datetime,
     settings: Mapping[str, Any],
     rules: RuleBook,

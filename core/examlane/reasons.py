@@ -7,6 +7,8 @@ from examlane.domain import Text
 REASONS: dict[str, Text] = {
     "booked": Text("已预约", "booked"),
     "tentative": Text("预约待确认：前置条件重新打开", "tentative: a condition re-opened"),
+    "gate_stayed_closed": Text("前置条件未及时满足，预约已释放", "a condition was not met in time: the seat was given back"),
+    "not_ready": Text("检查前还需完成当日事项", "something is still to be done before the exam"),
     "held": Text("已为您保留", "held for you"),
     "received": Text("已收到，正在处理", "received, being processed"),
     "pending": Text("已收到，稍后自动预约", "received, will be booked shortly"),

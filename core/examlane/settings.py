@@ -50,7 +50,8 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE, EXAMLANE_HORIZON_DAYS and EXAMLANE_PILOT_SALT."""
+    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE, EXAMLANE_HORIZON_DAYS, EXAMLANE_PILOT_SALT and
+    EXAMLANE_TENTATIVE_CUTOFF_HOURS."""
     values = os.environ if environment is None else environment
     default = Settings()
     return Settings(
@@ -58,4 +59,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         zone=ZoneInfo(values.get("EXAMLANE_TIME_ZONE", default.zone.key)),
         horizon_days=int(values.get("EXAMLANE_HORIZON_DAYS", default.horizon_days)),
         pilot_salt=values.get("EXAMLANE_PILOT_SALT", default.pilot_salt),
+        tentative_cutoff=timedelta(
+            hours=float(values.get("EXAMLANE_TENTATIVE_CUTOFF_HOURS", default.tentative_cutoff / timedelta(hours=1)))
+        ),
     )

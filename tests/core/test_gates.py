@@ -9,8 +9,9 @@ import pytest
 
 from examlane import EvidenceView, GateAnswer, GateClosed, GateOpen, OrderView, Text, hookimpl
 from examlane.appointments import changes, reporting
+from examlane.errors import Conflict, Refused
 from examlane.insight import invariants
-from examlane.testing import TESTER, World, small_hospital
+from examlane.testing import DATA, TESTER, World, small_hospital
 
 
 class Assessment:
@@ -19,11 +20,13 @@ class Assessment:
     @hookimpl
     def pre_booking_gate(self, order: OrderView, evidence: Sequence[EvidenceView]) -> list[GateAnswer]:
         newest = next((fact for fact in reversed(evidence) if fact.kind == "assessment"), None)
-        return [self._gate(item.key, newest) for item in order.items]
+        ready = any(fact.kind == "consent" for fact in evidence)
+        return [self._gate(item.key, newest, ready) for item in order.items]
 
-    def _gate(self, key: str, newest: EvidenceView | None) -> GateAnswer:
+    def _gate(self, key: str, newest: EvidenceView | None, ready: bool) -> GateAnswer:
         if newest is not None and newest.outcome == "passed":
-            return GateOpen("assessment", key, newest.valid_until)
+            consent = None if ready else Text("请先签署知情同意书", "the consent is signed first")
+            return GateOpen("assessment", key, newest.valid_until, consent)
         words = Text("未通过评估", "not assessed")
         return GateClosed("assessment", key, "assessed.missing", words, Text("预约评估", "have it assessed"), "assessor")
 
@@ -79,8 +82,65 @@ def test_a_tentative_visit_loses_its_seat_at_the_cut_off(world: World, booked: s
     assert changes.expire_tentative(world.hospital, TESTER) == 1
 
     assert (world.item(booked).appointment, world.item(booked).reason) == (None, "awaiting_gate")
+    assert open_tasks(world) == ["gate_stayed_closed"]
+    world.evidence("P1", "assessment", "withdrawn")
+    assert open_tasks(world) == ["gate_stayed_closed"]
     world.evidence("P1", "assessment", "passed")
     assert world.item(booked).reason == "booked"
+    assert open_tasks(world) == []
+
+
+def test_a_closed_gate_stops_check_in_and_everything_after_it(world: World, booked: str) -> None:
+    number = world.item(booked).appointment
+    world.evidence("P1", "assessment", "withdrawn")
+    with pytest.raises(Conflict) as refused:
+        changes.check_in(world.hospital, number, TESTER)
+    assert (refused.value.code, refused.value.text.en) == ("awaiting_gate", "not assessed")
+    world.evidence("P1", "assessment", "passed")
+    changes.check_in(world.hospital, number, TESTER)
+    world.evidence("P1", "assessment", "withdrawn")
+    with pytest.raises(Conflict):
+        changes.call(world.hospital, number, TESTER)
+    with pytest.raises(Conflict):
+        changes.execution(world.hospital, number, "started", TESTER)
+
+
+def test_what_an_open_gate_still_wants_hinders_the_call_and_not_the_booking(world: World, booked: str) -> None:
+    number = world.item(booked).appointment
+    changes.check_in(world.hospital, number, TESTER)
+    with pytest.raises(Conflict) as refused:
+        changes.call(world.hospital, number, TESTER)
+    assert (refused.value.code, refused.value.text.en) == ("not_ready", "the consent is signed first")
+    world.evidence("P1", "consent", "signed")
+    assert changes.call(world.hospital, number, TESTER).state == "called"
+
+
+def test_a_visit_without_gates_is_called_as_before(world: World) -> None:
+    order = world.order("CT-HEAD")
+    world.pay(order)
+    number = world.item(f"{order}/1").appointment
+    changes.check_in(world.hospital, number, TESTER)
+    assert changes.execution(world.hospital, number, "started", TESTER).state == "in_progress"
+
+
+def test_nobody_chooses_a_time_past_a_closed_gate_not_even_after_a_cancellation(world: World, booked: str) -> None:
+    changes.cancel(world.hospital, world.item(booked).appointment, TESTER, reason="patient")
+    world.evidence("P1", "assessment", "withdrawn")
+    with pytest.raises(Refused) as refused:
+        changes.times(world.hospital, items=[booked])
+    assert refused.value.code == "awaiting_gate"
+
+
+def test_an_item_that_costs_nothing_is_booked_unpaid(database_url: str) -> None:
+    free = [{**item, "attributes": '{"zero_fee": true}'} if item["code"] == "CT-HEAD" else item for item in DATA["items"]]
+    world = small_hospital(database_url, data={"items": free})
+    order = world.order("CT-HEAD", "US-HEART")
+    assert (world.item(f"{order}/1").reason, world.item(f"{order}/2").reason) == ("booked", "awaiting_payment")
+    world.hospital.close()
+
+
+def open_tasks(world: World) -> list[str]:
+    return [code for (code,) in world.database.rows("SELECT code FROM desk_task WHERE closed_at IS NULL")]
 
 
 def test_an_expired_hold_is_left_to_whoever_chose_it(world: World, booked: str) -> None:

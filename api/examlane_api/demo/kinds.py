@@ -183,7 +183,8 @@ def sedated(draft: Draft, **options: Any) -> str:
 
 
 def assess(draft: Draft, after: int, outcome: str = "passed") -> None:
-    draft.evidence(ASSESSMENT, outcome, after, asa=draft.dice.choice((1, 2)), assessor_grade="attending")
+    assessor = {"assessor_role": "anaesthetist", "assessor_grade": "attending"}
+    draft.evidence(ASSESSMENT, outcome, after, asa=draft.dice.choice((1, 2)), **assessor)
 
 
 def assessed(draft: Draft) -> None:

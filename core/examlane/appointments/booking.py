@@ -121,7 +121,7 @@ def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Acto
     database.rows(f"DELETE FROM gate WHERE order_item_id = ?{stale} RETURNING id", item.id, *kinds)
     for gate in verdict.gates:
         _store_gate(hospital, item.id, gate)
-    if task or item.reason:
+    if task or (item.reason and item.reason != reason):
         desk.close_tasks(database, item.id, task, actor.name, now)
     if task:
         desk.open_task(

@@ -15,11 +15,12 @@ from examlane.errors import Conflict, NotFound, Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem
+from examlane.planning import gates
 from examlane.planning.constraints import audiences, option_of
 from examlane.planning.judging import LEFT_TO_PEOPLE
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
-from examlane.records import receipts
+from examlane.records import events, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
@@ -94,7 +95,7 @@ def book(
 
 
 def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
-    """Book what is held. Raises `Conflict` when the hold has expired."""
+    """Book what is held. Raises `Conflict` when the hold has expired, or a gate has closed meanwhile."""
     return _change(hospital, number, "booked", actor, key, reason="confirmed")
 
 
@@ -129,20 +130,24 @@ def cancel(
 
 
 def check_in(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """The patient has arrived. Raises `Conflict` with the reason of a gate that is closed."""
     return _change(hospital, number, "checked_in", actor, key, reason="arrived")
 
 
 def call(
     hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, absent: bool = False
 ) -> AppointmentStatus:
-    """The queue called the patient, or called and did not find him."""
+    """The queue called the patient, or called and did not find him. A closed gate, or one not ready, stops the call."""
     return _change(hospital, number, "called_absent" if absent else "called", actor, key)
 
 
 def execution(
     hospital: Hospital, number: str, state: str, actor: Actor, key: RequestKey | None = None, *, reason: str = ""
 ) -> AppointmentStatus:
-    """An exam was started, finished or not done, as its system reports; it wins over a no-show."""
+    """An exam was started, finished or not done, as its system reports; it wins over a no-show.
+
+    A start is refused like a call; that an exam is over is a fact, and stored whatever the gates say.
+    """
     left = "" if state != "not_done" else "not_done"
     done = state == "finished"
     return _change(hospital, number, EXECUTION[state], actor, key, reason=reason, items_left=left, done=done)
@@ -150,7 +155,7 @@ def execution(
 
 def _change(
     hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, *, reason: str = "",
-    version: int | None = None, items_left: str = "", done: bool = False,
+    version: int | None = None, items_left: str = "", done: bool = False, task: str = "",
 ) -> AppointmentStatus:  # fmt: skip
     def attempt() -> int:
         current = status.appointment(hospital, number)
@@ -159,8 +164,10 @@ def _change(
         expired = current.hold_expires_at is not None and current.hold_expires_at <= hospital.clock.now()
         if current.state == "held" and after == "booked" and expired:
             raise Conflict("hold_expired", Text("保留已过期，请重新选择", "the hold has expired: choose again"))
+        if after in gates.GUARDED:
+            gates.must_be_open(hospital, current.patient, current.items, after)
         hospital.database.write(
-            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done)
+            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task)
         )
         return current.id
 
@@ -169,7 +176,7 @@ def _change(
 
 def _write_change(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    items_left: str, done: bool,
+    items_left: str, done: bool, task: str,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
@@ -182,7 +189,22 @@ def _write_change(
         rows = database.rows(
             "UPDATE order_item SET state = ?, reason = ? WHERE key = ? RETURNING id", state, items_left, key_of_item
         )
-        desk.close_tasks(database, rows[0][0], "", actor.name, now)
+        desk.close_tasks(database, rows[0][0], task, actor.name, now)
+        if task:
+            _hand_over(hospital, current, rows[0][0], key_of_item, items_left, task)
+
+
+def _hand_over(
+    hospital: Hospital, current: AppointmentStatus, item: int, key: str, reason: str, task: str
+) -> None:
+    """Tell the desk, and everybody who listens, that an item lost its seat without anybody asking for it."""
+    database, now = hospital.database, hospital.clock.now()
+    desk.open_task(
+        database, task, current.department, current.patient, item, now, hospital.settings.desk_deadline,
+        appointment=current.id,
+    )  # fmt: skip
+    payload = {"order_item": key, "state": "accepted", "reason": reason, "payable": False}
+    events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
 
 
 def _tried(attempt: Callable[[], int]) -> int:
@@ -220,6 +242,8 @@ def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) ->
     if not items:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
     for index, verdict in enumerate(plan.verdicts):
+        if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
+            raise Refused("awaiting_gate", closed, f"/items/{index}")
         ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")
         if not ready:
             raise Refused(verdict.reason, text(verdict.reason), f"/items/{index}")
@@ -327,7 +351,10 @@ def expire_tentative(hospital: Hospital, actor: Actor) -> int:
     """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
     cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
     rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
-    return sum(_expired(hospital, number, actor, "gate stayed closed", "awaiting_gate") for (number,) in rows)
+    return sum(
+        _expired(hospital, number, actor, "gate stayed closed", "awaiting_gate", "gate_stayed_closed")
+        for (number,) in rows
+    )
 
 
 def expire_holds(hospital: Hospital, actor: Actor) -> int:
@@ -339,9 +366,11 @@ def expire_holds(hospital: Hospital, actor: Actor) -> int:
     return sum(_expired(hospital, number, actor, "hold ended", "cancelled") for (number,) in rows)
 
 
-def _expired(hospital: Hospital, number: str, actor: Actor, reason: str, items_left: str) -> bool:
+def _expired(
+    hospital: Hospital, number: str, actor: Actor, reason: str, items_left: str, task: str = ""
+) -> bool:
     try:
-        _change(hospital, number, "expired", actor, None, reason=reason, items_left=items_left)
+        _change(hospital, number, "expired", actor, None, reason=reason, items_left=items_left, task=task)
     except Conflict:  # another worker was faster, or somebody gave it up in this very moment
         return False
     return True

@@ -20,6 +20,7 @@ NEXT_STEPS = {
     "no_resource": Text("核对项目与检查资源的对应", "check which resources offer this item"),
     "no_service": Text("核对年龄、性别、体重限制", "check the limits of age, sex and weight"),
     "department_manual": Text("手工预约", "book by hand"),
+    "gate_stayed_closed": Text("联系患者；条件满足后将自动重新预约", "tell the patient; booked anew once it is met"),
     "no_show": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),

@@ -23,6 +23,11 @@ JOIN department d ON d.id = i.department_id
 LEFT JOIN appointment_item ai ON ai.order_item_id = oi.id AND ai.active = 1"""
 GATES = """SELECT g.order_item_id, g.kind, g.state, g.code, g.reason, g.next_action, g.owner, g.payable, g.valid_until
 FROM gate g JOIN order_item oi ON oi.id = g.order_item_id"""
+APPOINTMENT_AHEAD = """SELECT i.attributes, a.period_start_at, a.period_end_at, g.name, g.name_en
+FROM appointment a JOIN appointment_item ai ON ai.appointment_id = a.id AND ai.active = 1
+JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_item i ON i.id = oi.item_id
+JOIN resource_group g ON g.id = a.group_id
+WHERE a.patient_id = ? AND a.state IN ('booked', 'checked_in', 'called', 'in_progress') ORDER BY a.start_at"""
 APPOINTMENT = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.period_start_at,
 a.period_end_at, a.queue_number, a.automatic, a.fallback, a.preparation, a.explanation, a.no_show, a.hold_expires_at,
 g.code, g.name, g.name_en, c.code, a.patient_id
@@ -121,10 +126,28 @@ def _items(hospital: Hospital, where: str, value: Any) -> list[ItemStatus]:
     gates: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for key, *gate in database.rows(f"{GATES} WHERE oi.id IN ({marks})", *(row[0] for row in rows)):
         gates[key].append(_gate(*gate))
+    if any(gate["state"] == "closed" for own in gates.values() for gate in own):
+        _name_appointments(hospital, rows[0][0], [gate for own in gates.values() for gate in own])
     wanted = [row[-1] for row in rows if row[-1] is not None]
     marks = ", ".join("?" for _ in wanted)
     booked = _appointments(database, f"WHERE a.id IN ({marks})", *wanted) if wanted else {}
     return [_item(row, gates[row[0]], booked.get(row[-1])) for row in rows]
+
+
+def _name_appointments(hospital: Hospital, item: int, gates: Sequence[dict[str, Any]]) -> None:
+    """Where an item is booked that is there to open a closed gate (its attribute `opens`), the next action names it."""
+    database = hospital.database
+    patient = database.value("SELECT patient_id FROM order_item WHERE id = ?", item)
+    booked: dict[str, Text] = {}
+    for attributes, begins, ends, name, english in database.rows(APPOINTMENT_AHEAD, patient):
+        since, until = (instant(at).astimezone(hospital.settings.zone) for at in (begins, ends))
+        period = f"{since:%Y-%m-%d %H:%M}–{until:%H:%M}"
+        words = Text(f"（已约 {period}，{name}）", f" (booked: {period}, {english or name})")
+        booked.setdefault(json.loads(attributes).get("opens", ""), words)
+    for gate in gates:
+        if gate["state"] == "closed" and (where := booked.get(gate["kind"])):
+            action = gate["next_action"]
+            gate["next_action"] = {"zh": action["zh"] + where.zh, "en": action["en"] + where.en}
 
 
 def _item(

@@ -71,6 +71,8 @@ def gates(answer: Any, items: Collection[str]) -> tuple[GateAnswer, ...]:
             _want(isinstance(gate.payable, bool), "payable is yes or no")
         else:
             _aware(gate.until)
+            if gate.before_start is not None:
+                _text(gate.before_start)
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from examlane.capacity.catalogue import Catalogue
-from examlane.domain import EncounterClass, Fact, Priority, Text
+from examlane.domain import EncounterClass, ExamItem, Fact, Priority, Text
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.orders import patients, release
 from examlane.orders.patients import PatientData
@@ -179,8 +179,8 @@ def _store(
         context=dump(context), note=order.note, drawing=order.drawing, replaces=order.replaces,
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
-    release = _release(settings, order)
     for line in order.lines:
+        release = _release(settings, order, catalogue.item(line.item))
         database.insert(
             OrderItem, key=f"{order.number}/{line.line}", order=key, patient=patient, line=line.line,
             item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release,
@@ -188,9 +188,11 @@ def _store(
         )  # fmt: skip
 
 
-def _release(settings: Settings, order: OrderData) -> str:
-    """The fact that lets the items be booked, as far as the order itself brings it."""
+def _release(settings: Settings, order: OrderData, item: ExamItem) -> str:
+    """The fact that lets an item be booked, as far as the order itself brings it. What costs nothing is not paid for."""
     rule = settings.release[order.encounter.encounter_class]
+    if rule == "paid" and item.attributes.get("zero_fee") is True:
+        return "zero_fee"
     if rule == "paid" or (rule == "verified" and not order.verified):
         return ""
     return rule

@@ -39,7 +39,10 @@ e.id, e.number, e.encounter_class, e.ward, e.campus, e.needs, ai.appointment_id
 FROM order_item oi JOIN exam_order o ON o.id = oi.order_id JOIN encounter e ON e.id = o.encounter_id
 JOIN exam_item i ON i.id = oi.item_id
 LEFT JOIN appointment_item ai ON ai.order_item_id = oi.id AND ai.active = 1
-WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'fulfilled') ORDER BY oi.id"""
+WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'fulfilled')
+AND (oi.state <> 'rejected' OR ai.appointment_id IS NOT NULL OR EXISTS (SELECT 1 FROM order_item other
+WHERE other.order_id = oi.order_id AND other.state NOT IN ('cancelled', 'rejected'))) ORDER BY oi.id"""
+"""Open items. An order that was rejected as a whole was never submitted: it waits to be sent again."""
 EVIDENCE = """SELECT kind, outcome, observed_at, valid_until, scope, source, data FROM evidence
 WHERE patient_id = ? AND recorded_at <= ? ORDER BY observed_at, id"""
 APPOINTMENTS = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.automatic,

@@ -85,6 +85,8 @@ class Allocator:
         self._days = days
         self._now = now
         self._calendar = snapshot.catalogue.calendar
+        self.waiting: tuple[Visit, ...] = ()
+        """Visits behind a closed gate, for whoever looks ahead."""
 
     def allocate(
         self,
@@ -327,7 +329,8 @@ class Allocator:
             fixed=tuple(constraints.exams),
             not_before=self._now + self._hospital.settings.notice,
             horizon=self._days[-1],
-            items={key: items[key].view for visit in visits for key in visit.items},
+            items={key: items[key].view for visit in (*visits, *self.waiting) for key in visit.items},
+            waiting=self.waiting,
             walking=constraints.walking,
             settings={"other_campus_days": self._hospital.settings.other_campus_days, **link.settings},
             intervals=tuple(intervals.enforced(constraints.rules, waived)),

@@ -149,11 +149,37 @@ class Planner:
         rules = self._rules(plan, verdicts)
         preparations = {visit.key: self.preparation([items[key] for key in visit.items]) for visit in visits}
         visits = [self.limited(visit, preparations[visit.key], verdicts) for visit in visits]
-        constraints = self.constraints(plan, rules, items, exclude={visit.id for visit in freed})
+        waiting = self._waiting(plan, verdicts)
+        known = {item.key: item for item in self.snapshot.items if any(item.key in one.items for one in waiting)} | items
+        constraints = self.constraints(plan, rules, known, exclude={visit.id for visit in freed})
         visits = [visit for visit in visits if not any(items[key].id in plan.unplaced for key in visit.items)]
-        result = self.allocator.allocate(visits, items, constraints, freed)
+        self.allocator.waiting = waiting
+        result = self.allocator.allocate(visits, known, constraints, freed)
         plan.unplaced.update(result.unplaced)
         return [self._planned(found, items, preparations[found.visit.key], freed) for found in result.found]
+
+    def _waiting(self, plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Visit, ...]:
+        """The encounter's visits behind a closed gate, where a department may look ahead for them; no rule hangs on it."""
+        departments = {verdict.item.department for verdict in verdicts}
+        if not any(self.rollout.chain(one, "allocate", self.snapshot.patient.id) for one in departments):
+            return ()
+        closed = [
+            verdict
+            for verdict in plan.verdicts
+            if verdict.reason == "awaiting_gate"
+            and verdict.item.appointment is None
+            and verdict.item.encounter_id == verdicts[0].item.encounter_id
+        ]
+        by_key = {verdict.item.key: verdict.item for verdict in closed}
+        return tuple(
+            self.limited(visit, self.preparation([by_key[key] for key in visit.items]), closed)
+            for department in sorted({item.department for item in by_key.values()})
+            for visit in self.requirements(
+                department, [item for item in by_key.values() if item.department == department]
+            )
+            or ()
+            if visit.options
+        )
 
     def _visits(self, plan: Plan, verdicts: Sequence[Verdict]) -> list[Visit]:
         by_department: dict[str, list[Verdict]] = defaultdict(list)
@@ -213,7 +239,13 @@ class Planner:
         """What the patient must do before a visit, in the department's words or else the core's."""
         views = [item.view for item in items]
         context = {name: fact for item in items for name, fact in item.order.context.items()}
-        arguments = {"items": views, "patient": self.snapshot.patient, "context": context, "now": self.now}
+        arguments = {
+            "items": views,
+            "patient": self.snapshot.patient,
+            "context": context,
+            "evidence": self.snapshot.evidence,
+            "now": self.now,
+        }
         steps: list[Preparation] = []
         for link in self.rollout.chain(items[0].department, "preparation", self.snapshot.patient.id):
             answer = self._ask(link, "preparation", items[0].department, arguments, answers.preparation)

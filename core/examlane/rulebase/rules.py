@@ -136,7 +136,7 @@ class RuleBook:
         in the fact that its `delay` names as `since`.
         """
         urgent = facts.get("urgent") is True
-        words = {name: value for name, value in facts.items() if value is not None}
+        words = {name: value for name, value in facts.items() if value is not None and name != "urgent"}
         return [
             rule.finding(item, urgent=urgent, unknown=unknown, until=_until(rule, facts, now), **words)
             for rule, unknown in self.applying(facts, prefix)

@@ -1,9 +1,8 @@
-"""How endoscopies are held, what the patient does before, and the whole road in a small hospital."""
+"""How endoscopies are held, and what the patient does before."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from examlane import (
     Need,
     OrderItemView,
     OrderView,
+    Preparation,
     Priority,
     ServiceView,
     Text,
@@ -25,11 +25,11 @@ from examlane import (
 )
 from examlane.extension import answers
 from examlane.extension.plugins import Plugins
-from examlane.testing import MORNING, World, require, small_hospital
+from examlane.testing import rule_book
 from examlane_endoscopy import hooks
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
-PASSED = EvidenceView("anaesthesia_assessment", "passed", NOW, data={"asa": 1})
+RULES = rule_book("endoscopy", "examlane_endoscopy")
 ROLES = ("room", "endoscopist", "anaesthetist", "recovery")
 
 
@@ -48,12 +48,13 @@ def item(line: int, rooms: tuple[str, ...] = ("room-N",), minutes: int = 15, **a
 
 
 def visits(
-    *items: OrderItemView, groups: list[GroupView] | None = None, evidence: tuple[EvidenceView, ...] = (PASSED,)
+    *items: OrderItemView, groups: list[GroupView] | None = None, **facts: Any
 ) -> list[Visit]:
     encounter = EncounterView("V1", EncounterClass.OUTPATIENT)
-    order = OrderView("O1", encounter, "CLINIC", Priority.ROUTINE, NOW, items)
+    context = {name: Fact(value) for name, value in facts.items()}
+    order = OrderView("O1", encounter, "CLINIC", Priority.ROUTINE, NOW, items, context)
     places = NORTH if groups is None else groups
-    found = hooks.requirements([order], places, evidence, NOW, {})
+    found = hooks.requirements([order], places, RULES)
     checked = answers.requirements(found, [one.key for one in items], {place.code: place for place in places})
     assert checked is not None
     return list(checked)
@@ -125,19 +126,21 @@ def test_the_role_nearest_to_the_room_is_taken() -> None:
     assert visit.options[0].segments[1].needs[0].group == "recovery-N"
 
 
-def test_the_visit_starts_within_the_assessments_validity() -> None:
-    soon = EvidenceView("anaesthesia_assessment", "passed", NOW, NOW + timedelta(days=3), data={"asa": 1})
-    (visit,) = visits(item(1, sedation=True), evidence=(soon,))
-    assert visit.latest == NOW + timedelta(days=3)
+def test_an_assessment_wants_its_room_only() -> None:
+    clinic = group("clinic")
+    (visit,) = visits(item(1, ("clinic-N",), minutes=10, opens="anaesthesia_assessment"), groups=[clinic])
+    (segment,) = visit.options[0].segments
+    assert segment.needs == (Need("clinic", "clinic-N"),)
+    assert not visit.fasting
 
 
-def test_without_an_open_gate_there_is_no_option() -> None:
-    (visit,) = visits(item(1, sedation=True), evidence=())
-    assert visit.options == ()
+def told(*evidence: EvidenceView, items: tuple[OrderItemView, ...], **facts: Any) -> list[Preparation]:
+    context = {name: Fact(value) for name, value in facts.items()}
+    return list(answers.preparation(hooks.preparation(items, context, evidence, RULES)))
 
 
-def prepare(*items: OrderItemView) -> dict[str, tuple[int, timedelta]]:
-    steps = answers.preparation(hooks.preparation(items, {}))
+def prepare(*items: OrderItemView, **facts: Any) -> dict[str, tuple[int, timedelta]]:
+    steps = told(items=items, **{"anticoagulant": "none", **facts})
     return {step.code.removeprefix("endoscopy."): (step.fasting_hours, step.lead) for step in steps}
 
 
@@ -154,67 +157,60 @@ def test_a_longer_fast_of_the_item_counts_and_asks_for_a_morning() -> None:
     assert not visits(item(1, sedation=True, fasting_hours=6))[0].fasting
 
 
-def test_bowel_preparation_is_told_a_day_ahead() -> None:
+def test_delayed_emptying_fasts_for_eight_hours_and_only_when_it_is_known() -> None:
+    assert prepare(item(1, sedation=True), delayed_emptying=True)["fasting"] == (8, timedelta(hours=8))
+    assert visits(item(1, sedation=True), delayed_emptying=True)[0].fasting
+    for unknown in (None, False, "yes"):
+        assert prepare(item(1, sedation=True), delayed_emptying=unknown)["fasting"] == (6, timedelta(hours=6))
+    assert "fasting" not in prepare(item(1), delayed_emptying=True)
+
+
+def test_the_words_say_how_many_hours_without_food_and_water() -> None:
+    words = {step.code: step.text.zh for step in told(items=(item(1, sedation=True),))}
+    assert words["endoscopy.fasting"] == "检查前禁食至少 6 小时，油炸、油腻食物和肉类至少 8 小时"
+    assert words["endoscopy.clear_liquids"] == "检查前 2 小时起不再饮水"
+
+
+def test_bowel_preparation_is_told_a_day_ahead_with_litres_and_the_last_portions_hours() -> None:
     assert prepare(item(1, bowel_preparation=True))["bowel_leaflet"] == (0, timedelta(days=1))
+    (step,) = told(items=(item(1, bowel_preparation=True),), anticoagulant="none")
+    assert "3 升" in step.text.zh
+    assert "检查前 4–6 小时" in step.text.zh
 
 
-def test_the_plugin_is_accepted_with_its_four_hooks() -> None:
+@pytest.mark.parametrize(("drug", "said"), [("none", False), ("aspirin", False), ("doac", True), (None, True)])
+def test_whoever_may_take_a_drug_that_rests_is_told_to_ask_the_doctor(drug: str | None, said: bool) -> None:
+    found = prepare(item(1, anticoagulant_risk="low"), anticoagulant=drug)
+    assert ("antithrombotic_leaflet" in found) is said
+
+
+def assessment(*conditions: str, days_ago: int = 1, scope: str = "") -> EvidenceView:
+    outcome = "passed_with_conditions" if conditions else "passed"
+    data = {"conditions": list(conditions)}
+    return EvidenceView("anaesthesia_assessment", outcome, NOW - timedelta(days=days_ago), scope=scope, data=data)
+
+
+def conditions(*evidence: EvidenceView, **attributes: Any) -> list[str]:
+    steps = told(*evidence, items=(item(1, **attributes),))
+    return [step.text.zh for step in steps if step.code.startswith("endoscopy.condition")]
+
+
+def test_the_conditions_of_a_conditional_pass_are_steps_of_the_preparation() -> None:
+    found = conditions(assessment("备血", "术后留观 2 小时"), sedation=True)
+    assert found == ["麻醉评估要求：备血", "麻醉评估要求：术后留观 2 小时"]
+
+
+def test_the_conditions_of_an_older_assessment_or_of_another_order_are_gone() -> None:
+    assert conditions(assessment("备血", days_ago=2), assessment(), sedation=True) == []
+    assert conditions(assessment("备血", scope="O2"), sedation=True) == []
+    assert conditions(assessment("备血", scope="O1"), sedation=True) == ["麻醉评估要求：备血"]
+    assert conditions(assessment("备血")) == []
+
+
+def test_the_plugin_is_accepted_with_its_hooks() -> None:
     plugins = Plugins()
     plugins.register("endoscopy", hooks)
     assert plugins.broken == {}
-    hooked = {"validate_order", "pre_booking_gate", "requirements", "preparation"}
+    hooked = {"validate_order", "pre_booking_gate", "requirements", "interval_rules", "preparation", "allocate"}
     assert set(plugins.loaded["endoscopy"].hooks) == hooked
     assert plugins.loaded["endoscopy"].title == "无痛内镜规则 · Endoscopy rules"
-
-
-# A small hospital
-
-
-SEDATED = json.dumps({"sedation": True, "fasting_hours": 6})
-DATA: dict[str, list[dict[str, Any]]] = {
-    "departments": [
-        {"code": "ES", "name": "内镜中心", "campus": "N", "executing": 1, "mode": "automatic"},
-        {"code": "CLINIC", "name": "门诊", "campus": "N", "ordering": 1},
-    ],
-    "items": [{"code": "GASTRO", "name": "无痛胃镜", "modality": "ES", "department": "ES", "attributes": SEDATED}],
-    "groups": [
-        {"code": role, "name": role, "role": role, "department": "ES", "campus": "N", "zone": "N-3", "slice_minutes": 10}
-        for role in ROLES
-    ],
-    "resources": [{"code": f"{role}-1", "name": role, "group": role} for role in ROLES],
-    "services": [{"item": "GASTRO", "group": "room", "minutes": 20}],
-    "rosters": [
-        {"resource": f"group:{role}", "weekdays": "1-5", "starts": "08:00", "ends": "17:00"} for role in ROLES
-    ],
-    "walking": [],
-}
-
-
-@pytest.fixture
-def world(sqlite_url: str) -> World:
-    hospital = small_hospital(sqlite_url, {"endoscopy": hooks}, DATA)
-    require(hospital, "ES", "endoscopy")
-    return hospital
-
-
-def test_a_paid_order_waits_for_the_assessment_and_is_then_booked_with_all_its_resources(world: World) -> None:
-    number = world.order("GASTRO", context={"escort": Fact(True)})
-    world.pay(number)
-    assert world.item(f"{number}/1").reason == "awaiting_gate"
-    world.evidence("P1", "anaesthesia_assessment", "passed", data={"asa": 2, "assessor_grade": "attending"})
-    booked = world.item(f"{number}/1")
-    assert booked.appointment_state == "booked"
-    assert booked.starts_at.date() == date(2026, 11, 23)
-    assert booked.starts_at >= MORNING + timedelta(hours=6)
-    roles = world.database.rows("SELECT DISTINCT role FROM claim WHERE appointment_id = ?", booked.appointment_id)
-    assert {role for (role,) in roles} == set(ROLES)
-
-
-def test_the_one_anaesthetist_is_never_booked_twice_at_a_time(world: World) -> None:
-    starts = []
-    for patient in ("P1", "P2"):
-        number = world.order("GASTRO", patient=patient)
-        world.evidence(patient, "anaesthesia_assessment", "passed", data={"asa": 1})
-        world.pay(number)
-        starts.append(world.item(f"{number}/1").starts_at)
-    assert abs(starts[1] - starts[0]) >= timedelta(minutes=20)
