@@ -21,6 +21,7 @@ NEXT_STEPS = {
     "no_service": Text("核对年龄、性别、体重限制", "check the limits of age, sex and weight"),
     "department_manual": Text("手工预约", "book by hand"),
     "no_show": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
+    "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
 }  # fmt: skip
