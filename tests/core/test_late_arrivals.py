@@ -14,7 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examlane import NoShow, NoShowAction, NoShowDecision, OrderView, Preparation, Segment, Text, Visit, VisitOption, hookimpl
+from examlane import (
+    NoShow,
+    NoShowAction,
+    NoShowDecision,
+    OrderView,
+    Preparation,
+    Segment,
+    Text,
+    Visit,
+    VisitOption,
+    hookimpl,
+)
 from examlane.appointments import changes, noshow, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import Need
