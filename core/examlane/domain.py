@@ -427,7 +427,7 @@ class Availability(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoShow:
-    """A visit the patient did not come to, with how often that happened today and in all."""
+    """A visit the patient did not come to in time, and how often he was re-booked today; `arrived`: he is here now."""
 
     appointment: str
     patient: PatientView
@@ -436,11 +436,12 @@ class NoShow:
     starts_at: datetime
     noticed_at: datetime
     earlier_today: int = 0
+    arrived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NoShowDecision:
-    """What becomes of a no-show. SELF_REBOOK: until when, and how many times that day."""
+    """What becomes of a no-show. SELF_REBOOK: until when, and how many times that day; whoever is here is re-booked."""
 
     action: NoShowAction
     text: Text

@@ -148,7 +148,9 @@ def allocate(
 def on_no_show(no_show: NoShow, settings: Mapping[str, Any], rules: RuleBook) -> NoShowDecision | None:
     """Decide what becomes of a visit whose patient did not come: release, re-booking by the patient, or the desk.
 
-    Asked of the executing department after its grace time; first answer counts, None leaves it to the desk.
+    Asked of the executing department after its grace time; first answer counts, None leaves it to the desk. Asked
+    again with `no_show.arrived` when the patient checks in after that time: SELF_REBOOK then gives him the next free
+    place of today at once, anything else leads him to the desk.
     If it fails: a desk task, never a silent cancellation.
     """
     raise NotImplementedError

@@ -38,6 +38,7 @@ REASONS: dict[str, Text] = {
     "deferred": Text("暂缓检查", "deferred"),
     "in_progress": Text("检查中", "being examined"),
     "no_show": Text("未按时检查", "did not come"),
+    "late_arrival": Text("迟到", "came late"),
     "not_done": Text("未完成检查", "not done"),
     "earliest": Text("最早可约时间", "the earliest possible time"),
     "together": Text("与相关检查一并安排", "together with the exams it belongs to"),

@@ -5,9 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 from waitress.server import create_server
+
+from examlane import NoShowAction, NoShowDecision, Text, hookimpl
+
+
+class Kiosk:
+    """Whoever misses his time takes another place today."""
+
+    @hookimpl
+    def on_no_show(self) -> NoShowDecision:
+        return NoShowDecision(NoShowAction.SELF_REBOOK, Text("请重新登记", "please re-register"), "kiosk")
 
 
 def test_an_order_is_submitted_paid_and_booked(rest_on_each: Any) -> None:
@@ -111,6 +122,45 @@ def test_a_no_show_is_marked_and_rebooking_is_refused_where_the_department_does_
     refused = rest.post(f"/appointments/{number}/rebooking")
 
     assert (refused.status_code, refused.json["code"]) == (409, "not_allowed")
+
+
+def test_a_late_check_in_is_answered_with_the_new_time_and_queue_number_and_replayed(rest_on_each: Any) -> None:
+    rest = rest_on_each
+    rest.world.hospital.plugins.register("kiosk", Kiosk())
+    rest.world.switch("US", "kiosk")
+    missed = rest.booked("O1")
+    rest.world.clock.advance(timedelta(hours=2))
+    here = rest.post(f"/appointments/{missed['number']}/check-in", key="late")
+
+    assert (here.status_code, here.json["state"], here.json["number"]) == (200, "checked_in", missed["number"])
+    assert here.json["starts_at"] == "2026-11-23T10:00:00+08:00"
+    assert here.json["queue_number"] == missed["queue_number"] + 1
+    assert here.json["explanation"]["code"] == "late_arrival"
+    before = rest.counts()
+    again = rest.post(f"/appointments/{missed['number']}/check-in", key="late")
+    assert (again.data, again.headers["Idempotency-Replayed"]) == (here.data, "true")
+    assert rest.counts() == before
+
+
+def test_a_late_check_in_that_is_left_to_the_desk_says_so_and_is_replayed(rest_on_each: Any) -> None:
+    rest = rest_on_each
+    number = rest.booked("O1")["number"]
+    rest.world.clock.advance(timedelta(hours=2))
+    sent = rest.post(f"/appointments/{number}/check-in", key="late")
+
+    assert (sent.status_code, sent.json["state"], sent.json["no_show"]["action"]) == (200, "no_show", "manual")
+    assert "登记台" in sent.json["no_show"]["text"]["zh"]
+    before = rest.counts()
+    assert rest.post(f"/appointments/{number}/check-in", key="late").data == sent.data
+    assert rest.counts() == before
+
+
+def test_a_check_in_that_is_reported_later_counts_from_when_the_patient_came(rest: Any) -> None:
+    missed = rest.booked("O1")
+    rest.world.clock.advance(timedelta(hours=2))
+    here = rest.post(f"/appointments/{missed['number']}/check-in", {"at": missed["starts_at"]}).json
+
+    assert (here["state"], here["starts_at"]) == ("checked_in", missed["starts_at"])
 
 
 def test_appointments_are_listed_page_by_page(rest: Any) -> None:

@@ -16,7 +16,19 @@ from werkzeug.serving import make_server
 from zeep.helpers import serialize_object
 from zeep.wsse.username import UsernameToken
 
-from examlane import EvidenceView, Finding, FindingKind, GateAnswer, GateClosed, GateOpen, OrderView, Text, hookimpl
+from examlane import (
+    EvidenceView,
+    Finding,
+    FindingKind,
+    GateAnswer,
+    GateClosed,
+    GateOpen,
+    NoShowAction,
+    NoShowDecision,
+    OrderView,
+    Text,
+    hookimpl,
+)
 from examlane.testing import World, require, small_hospital
 from examlane_api import identity
 from examlane_api.app import create_app
@@ -47,6 +59,14 @@ class Rules:
             kind, field, value = FindingKind.BLOCK, "", None
         heads = [item.key for item in order.items if item.item.code == "CT-HEAD"]
         return [Finding(kind, "rules.weight", NO_WEIGHT, key, field=field, value=value) for key in heads]
+
+
+class Kiosk:
+    """Whoever misses his time takes another place today."""
+
+    @hookimpl
+    def on_no_show(self) -> NoShowDecision:
+        return NoShowDecision(NoShowAction.SELF_REBOOK, Text("请重新登记", "please re-register"), "kiosk")
 
 
 @dataclass
@@ -81,7 +101,7 @@ class Peer:
 
 @contextmanager
 def serving(url: str) -> Iterator[Peer]:
-    world = small_hospital(url, {"rules": Rules()})
+    world = small_hospital(url, {"rules": Rules(), "kiosk": Kiosk()})
     require(world, "US", "rules")
     require(world, "CT", "rules")
     secret = identity.add_client(world.database, "his", "HIS")
@@ -210,6 +230,26 @@ def test_arrival_and_execution_are_reported_to_the_end(peer: Peer) -> None:
     finished = service.ReportExecution({"messageId": "f", "appointmentNo": number, "state": "finished", "at": EIGHT})
     assert [each.state for each in (arrived, started, finished)] == ["checked_in", "in_progress", "fulfilled"]
     assert peer.world.item("O1/1").state == "fulfilled"
+
+
+def test_a_late_check_in_is_answered_with_another_place_today(peer_on_each: Peer) -> None:
+    peer, message = peer_on_each, {"messageId": "i", "appointmentNo": peer_on_each.book()}
+    peer.world.switch("US", "kiosk")
+    peer.world.clock.advance(timedelta(hours=2))
+    here = peer.service.CheckIn(message)
+
+    assert (here.state, here.periodStart.isoformat(), here.queueNo) == ("checked_in", "2026-11-23T10:00:00+08:00", "2")
+    assert here.message is None
+    assert serialize_object(peer.service.CheckIn(message)) == serialize_object(here)
+
+
+def test_a_late_check_in_that_the_desk_decides_tells_what_to_do(peer: Peer) -> None:
+    message = {"messageId": "i", "appointmentNo": peer.book()}
+    peer.world.clock.advance(timedelta(hours=2))
+    sent = peer.service.CheckIn(message)
+
+    assert (sent.state, sent.message) == ("no_show", "预约时间已过，请到登记台")
+    assert serialize_object(peer.service.CheckIn(message)) == serialize_object(sent)
 
 
 @pytest.mark.parametrize("died_before_answering", [False, True])

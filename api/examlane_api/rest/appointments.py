@@ -141,14 +141,16 @@ def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 
 
 @blp.route("/appointments/<string:number>/check-in", methods=["POST"])
-@blp.arguments(schemas.Nothing())
+@blp.arguments(schemas.CheckIn())
 @blp.response(200, schemas.AppointmentAnswer())
 @operation("appointment.check_in", writes=True)
 def check_in(body: dict[str, Any], number: str) -> Mapping[str, Any]:
-    """The patient has arrived."""
-    return _changed(
-        "appointment.check_in", number, body, lambda key: changes.check_in(hospital(), number, actor(), key)
-    )
+    """The patient has arrived. Who comes after the grace time gets another place today, or is sent to the desk."""
+
+    def act(key: RequestKey) -> AppointmentStatus:
+        return noshow.arrive(hospital(), number, actor(), key, at=body["at"])
+
+    return _changed("appointment.check_in", number, body, act)
 
 
 @blp.route("/appointments/<string:number>/call", methods=["POST"])

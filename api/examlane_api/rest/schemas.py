@@ -132,6 +132,12 @@ class Nothing(Schema):
     """A write that needs no more than its address."""
 
 
+class CheckIn(Schema):
+    """`at` is when the patient came, for a report that is sent later."""
+
+    at = Instant(load_default=None, allow_none=True)
+
+
 class Call(Schema):
     absent = YesNo(load_default=False)
 

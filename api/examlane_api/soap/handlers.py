@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import g, request
 
-from examlane.appointments import changes, reporting, status
+from examlane.appointments import changes, noshow, reporting, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import Text
 from examlane.errors import ExamlaneError, InvalidInput, NotFound, Refused
@@ -134,7 +134,7 @@ class BookingHandlers:
         return self._change(call, partial(changes.cancel, self._hospital, **body))
 
     def _check_in(self, call: Call) -> Answer:
-        return self._change(call, partial(changes.check_in, self._hospital))
+        return self._change(call, partial(noshow.arrive, self._hospital, at=call.message.payload.get("at")))
 
     def _report_execution(self, call: Call) -> Answer:
         body = call.message.load(schemas.Execution)

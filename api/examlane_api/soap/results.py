@@ -44,7 +44,12 @@ class Results:
             **_period(answer["period"]), "campus": answer["campus"], "place": self._words(answer["place"]),
             "queueNo": str(answer["queue_number"]) if answer["queue_number"] else None,
             "preparation": [self._words(step["text"]) for step in answer["preparation"]],
+            "message": self._missed(answer),
         }  # fmt: skip
+
+    def _missed(self, answer: Answer) -> str | None:
+        told = answer["no_show"].get("text") if answer["state"] == "no_show" else None
+        return self._words(told) if told else None
 
     def _item(self, item: Answer) -> dict[str, Any]:
         return {

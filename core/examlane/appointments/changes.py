@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
@@ -30,6 +31,7 @@ NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked n
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
+NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
 BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
@@ -115,6 +117,29 @@ def reschedule(
             raise Conflict("state_conflict", BEFORE_START)
         chosen = _checked(choice, group, starts_at)
         write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
+        return hospital.database.write(write)
+
+    return _by_id(hospital, _tried(attempt))
+
+
+def take_next(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None, *, explanation: Mapping[str, Any],
+    allowed: Callable[[AppointmentStatus], None], arrived: bool,
+) -> AppointmentStatus:  # fmt: skip
+    """Move a visit to the next free start of its group today. Who has `arrived` needs no notice and is checked in.
+
+    `allowed` raises `Refused` unless the visit may be moved; it is asked again whenever the patient has changed
+    meanwhile. Raises `Conflict` when no place is left today.
+    """
+
+    def attempt() -> int:
+        choice = _choose(hospital, (), number, arrived=arrived)
+        assert choice.appointment is not None
+        allowed(choice.appointment)
+        chosen = _next_today(choice, choice.appointment.group)
+        write = partial(
+            _move, hospital, choice, chosen, actor, key, str(explanation["code"]), not arrived, explanation, arrived
+        )
         return hospital.database.write(write)
 
     return _by_id(hospital, _tried(attempt))
@@ -216,7 +241,9 @@ def _tried(attempt: Callable[[], int]) -> int:
     raise Conflict("time_taken", TIME_TAKEN, "/starts_at")
 
 
-def _choose(hospital: Hospital, keys: Sequence[str], number: str) -> _Choice:
+def _choose(hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False) -> _Choice:
+    if arrived:  # he was told long ago and stands here
+        hospital = replace(hospital, settings=replace(hospital.settings, notice=timedelta()))
     current = status.appointment(hospital, number) if number else None
     keys = current.items if current else keys
     patient = current.patient if current else _patient_of(hospital, keys)
@@ -225,7 +252,7 @@ def _choose(hospital: Hospital, keys: Sequence[str], number: str) -> _Choice:
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
     _must_be_bookable(plan, own, moving=current is not None)
-    visit = _visit(planner, plan, own)
+    visit = _visit(planner, plan, own, arrived)
     return _Choice(planner, plan, visit, own, current)
 
 
@@ -251,11 +278,11 @@ def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) ->
             raise Conflict("already_booked", Text("该项目已预约", "this item is booked already"), f"/items/{index}")
 
 
-def _visit(planner: Planner, plan: Plan, items: Sequence[OpenItem]) -> Visit:
+def _visit(planner: Planner, plan: Plan, items: Sequence[OpenItem], prepared: bool) -> Visit:
     made = planner.requirements(items[0].department, items)
     if made is None or len(made) != 1 or not made[0].options:
         raise Refused("not_one_visit", Text("这些项目不能一次完成", "these items cannot be done in one visit"), "/items")
-    return planner.limited(made[0], planner.preparation(items), plan.verdicts)
+    return planner.limited(made[0], () if prepared else planner.preparation(items), plan.verdicts)
 
 
 def _availability(choice: _Choice) -> SlotCalendar:
@@ -285,6 +312,18 @@ def _checked(choice: _Choice, group: str, starts_at: datetime) -> Placement:
     return availability.settled(choice.visit, option, Placement(choice.visit.key, group, starts_at))
 
 
+def _next_today(choice: _Choice, group: str) -> Placement:
+    calendar = choice.planner.calendar
+    today = calendar.day_of(choice.planner.now)
+    availability = _availability(choice)
+    for option in choice.visit.options:
+        bits = availability.starts(choice.visit, option, today) if option.group == group else 0
+        if bits:
+            starts_at = availability.instant(today, (bits & -bits).bit_length() - 1)
+            return availability.settled(choice.visit, option, Placement(choice.visit.key, group, starts_at))
+    raise Conflict("no_place_today", NO_PLACE)
+
+
 def _create(
     hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, hold: bool
 ) -> int:  # fmt: skip
@@ -309,16 +348,22 @@ def _create(
         reason="chosen",
     )
     appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
-    for verdict in choice.plan.verdicts:
-        desk.close_tasks(database, verdict.item.id, "", actor.name, now)
-        database.rows("UPDATE order_item SET reason = 'booked' WHERE id = ? RETURNING id", verdict.item.id)
-    booking.store_intervals(hospital, choice.plan, [(appointment, choice.items)])
+    _written(hospital, choice, appointment, actor)
     return appointment
+
+
+def _written(hospital: Hospital, choice: _Choice, appointment: int, actor: Actor) -> None:
+    """What follows once items have their time: the desk has nothing to do for them, their distances are owed."""
+    database, now = hospital.database, hospital.clock.now()
+    for item in choice.items:
+        desk.close_tasks(database, item.id, "", actor.name, now)
+        database.rows("UPDATE order_item SET reason = 'booked' WHERE id = ? RETURNING id", item.id)
+    booking.store_intervals(hospital, choice.plan, [(appointment, choice.items)])
 
 
 def _move(
     hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, reason: str,
-    by_patient: bool,
+    by_patient: bool, explanation: Mapping[str, Any] | None = None, arrived: bool = False,
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
     current = choice.appointment
@@ -332,8 +377,13 @@ def _move(
     visits.move(
         database, state.catalogue, current.id, current.version, place, current.state, actor, now, reason=reason,
         by_patient=by_patient, evidence=dump({"rollout": state.rollout_version}),
+        explanation=dump(dict(explanation)) if explanation else None,
     )  # fmt: skip
-    booking.store_intervals(hospital, choice.plan, [(current.id, choice.items)])
+    _written(hospital, choice, current.id, actor)
+    if arrived:
+        visits.change_state(
+            database, current.id, current.version + 1, "booked", "checked_in", actor, now, reason="arrived"
+        )
     return current.id
 
 

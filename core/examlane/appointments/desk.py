@@ -22,6 +22,7 @@ NEXT_STEPS = {
     "department_manual": Text("手工预约", "book by hand"),
     "gate_stayed_closed": Text("联系患者；条件满足后将自动重新预约", "tell the patient; booked anew once it is met"),
     "no_show": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
+    "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
 }  # fmt: skip

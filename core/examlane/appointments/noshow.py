@@ -1,7 +1,10 @@
-"""Patients who did not come: noticed after the grace time, decided by the department's hook, re-booked by themselves."""
+"""Patients who did not come in time: noticed after the grace time, decided by the department's hook, re-booked at a
+kiosk, or at once when they check in late.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -9,22 +12,30 @@ from typing import Any
 from examlane.appointments import changes, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import NoShow, NoShowAction, NoShowDecision, Text
-from examlane.errors import Conflict, StalePlan
+from examlane.errors import Conflict, Refused, StalePlan
 from examlane.extension import answers
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
-from examlane.records import receipts
+from examlane.records import audit, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
 
 DUE = "SELECT number FROM appointment WHERE state = 'booked' AND end_at <= ? ORDER BY end_at LIMIT ?"
 REBOOKED_TODAY = """SELECT count(*) FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
-WHERE a.patient_id = ? AND a.department = ? AND v.reason = 'self_rebook' AND v.at >= ?"""
+WHERE a.patient_id = ? AND a.department = ? AND v.reason IN ('self_rebook', 'late_arrival') AND v.at >= ?"""
+AT_THE_KIOSK = {"code": "self_rebook", "why": {"zh": "错过后自助改至今天的空位", "en": "missed, moved to a place today"}}
+CAME_LATE = {
+    "code": "late_arrival",
+    "why": {"zh": "迟到，已改至今天下一个空位并签到", "en": "came late: moved to the next free place today and checked in"},
+}
+ATTEMPTS = 4
+PASSED_ON = ("time_taken", "state_conflict", "request_in_flight")
+"""Refusals that the caller must hear: the desk could do nothing about them."""
+TIME_IS_OVER = Text("预约时间已过，请到登记台", "the booked time is over: please go to the desk")
 NOT_ALLOWED = Text("请到登记台办理", "please go to the desk")
 TOO_LATE = Text("今天已不能自助改约，请到登记台", "self-service has ended for today: please go to the desk")
-NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 
 
 def sweep(hospital: Hospital, limit: int = 200) -> int:
@@ -53,24 +64,77 @@ def mark(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None =
 
 def rebook(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
     """A patient who missed his time takes the next free place the same day, where the department allows it."""
-    current = status.appointment(hospital, number)
-    if current.state != "no_show":
-        states.check(current.state, "no_show")
-        raise Conflict("not_missed", Text("该预约未错过，无需重新登记", "this appointment was not missed"))
-    _may_rebook(hospital, current)
+
+    def allowed(current: AppointmentStatus) -> None:
+        if current.state != "no_show":
+            states.check(current.state, "no_show")
+            raise Conflict("not_missed", Text("该预约未错过，无需重新登记", "this appointment was not missed"))
+        _may_rebook(hospital, current, current.no_show)
+
+    allowed(status.appointment(hospital, number))
+    return changes.take_next(hospital, number, actor, key, explanation=AT_THE_KIOSK, allowed=allowed, arrived=False)
+
+
+def arrive(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, at: datetime | None = None
+) -> AppointmentStatus:
+    """The patient is here, or came at an earlier instant: he is checked in, or after the grace time his department
+    decides.
+
+    Where it lets patients re-book he gets the next free place of today and is checked in, the same number, in one
+    transaction. Else, and when nothing is free, his visit is a no-show whose `no_show` says why, and a desk task.
+    """
     now = hospital.clock.now()
-    calendar = hospital.calendar
-    today = calendar.day_of(now)
-    for time in changes.times(hospital, appointment=number, days=1, limit=50):
-        if time.group == current.group and calendar.day_of(time.starts_at) == today:
-            return changes.reschedule(
-                hospital, number, time.group, time.starts_at, actor, key, reason="self_rebook", by_patient=True
-            )
-    raise Conflict("no_place_today", NO_PLACE)
+    came = min(at, now) if at else now
+    for _ in range(ATTEMPTS):
+        current = status.appointment(hospital, number)
+        if not _is_late(hospital, current, came):
+            return changes.check_in(hospital, number, actor, key)
+        try:
+            return _arrived_late(hospital, current, actor, key)
+        except StalePlan:
+            continue
+    raise Conflict("time_taken", changes.STALE)
 
 
-def _may_rebook(hospital: Hospital, current: AppointmentStatus) -> None:
-    decision = current.no_show
+def _is_late(hospital: Hospital, current: AppointmentStatus, came: datetime) -> bool:
+    over = current.ends_at + hospital.settings.no_show_grace <= came
+    return over and current.state in ("booked", "no_show")
+
+
+def _arrived_late(
+    hospital: Hospital, current: AppointmentStatus, actor: Actor, key: RequestKey | None
+) -> AppointmentStatus:
+    decision, failure = _decide(hospital, current, arrived=True)
+
+    def allowed(now: AppointmentStatus) -> None:
+        if now.state != "no_show":
+            states.check(now.state, "no_show")
+        _may_rebook(hospital, now, _as_data(decision))
+
+    explanation = {**CAME_LATE, "decision": decision.code if decision else ""}
+    try:
+        return changes.take_next(
+            hospital, current.number, actor, key, explanation=explanation, allowed=allowed, arrived=True
+        )
+    except Refused as refusal:
+        if refusal.code in PASSED_ON:
+            raise
+        why = _said(decision, refusal)
+    hospital.database.write(partial(_write, hospital, current, why, failure, actor, key, True))
+    return status.appointment(hospital, current.number)
+
+
+def _said(decision: NoShowDecision | None, refusal: Refused) -> NoShowDecision:
+    """What leads a latecomer to the desk: his department's own words, or why no place could be given."""
+    if refusal.code != "not_allowed":
+        return NoShowDecision(NoShowAction.MANUAL, refusal.text, refusal.code)
+    if decision is None:
+        return NoShowDecision(NoShowAction.MANUAL, TIME_IS_OVER, "late_arrival")
+    return NoShowDecision(NoShowAction.MANUAL, decision.text, decision.code)
+
+
+def _may_rebook(hospital: Hospital, current: AppointmentStatus, decision: Mapping[str, Any]) -> None:
     if decision.get("action") != NoShowAction.SELF_REBOOK:
         raise Conflict("not_allowed", NOT_ALLOWED)
     until = decision.get("rebook_until")
@@ -85,7 +149,9 @@ def _rebooked_today(hospital: Hospital, current: AppointmentStatus) -> int:
     return int(hospital.database.value(REBOOKED_TODAY, current.patient, current.department, epoch(midnight)))
 
 
-def _decide(hospital: Hospital, current: AppointmentStatus) -> tuple[NoShowDecision | None, str]:
+def _decide(
+    hospital: Hospital, current: AppointmentStatus, *, arrived: bool = False
+) -> tuple[NoShowDecision | None, str]:
     """The first answer of the department's chain; a failing plugin leaves it to the desk."""
     now = hospital.clock.now()
     state = snapshot.read(hospital.database, hospital.catalogues, current.patient, now)
@@ -95,6 +161,7 @@ def _decide(hospital: Hospital, current: AppointmentStatus) -> tuple[NoShowDecis
     question = NoShow(
         current.number, state.patient, own[0].order.encounter, tuple(item.view for item in own),
         current.starts_at.astimezone(hospital.settings.zone), now.astimezone(UTC), _rebooked_today(hospital, current),
+        arrived,
     )  # fmt: skip
     rollout = hospital.rollouts.at(state.rollout_version, now)
     budget = Budget(hospital.settings.booking_seconds)
@@ -112,26 +179,41 @@ def _decide(hospital: Hospital, current: AppointmentStatus) -> tuple[NoShowDecis
 
 def _write(
     hospital: Hospital, current: AppointmentStatus, decision: NoShowDecision | None, failure: str, actor: Actor,
-    key: RequestKey | None,
+    key: RequestKey | None, arrived: bool = False,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
     patients.touch(database, current.patient)
-    # The time is over: only a department that says so gives the seats back for the rest of the visit.
-    release = decision is not None and decision.action is NoShowAction.RELEASE
-    visits.change_state(
-        database, current.id, current.version, current.state, "no_show", actor, now, reason="did not come",
-        release=release, evidence=dump({"decision": _as_data(decision), "failure": failure}),
-    )  # fmt: skip
+    if current.state != "no_show":
+        # The time is over: only a department that says so gives the seats back for the rest of the visit.
+        release = decision is not None and decision.action is NoShowAction.RELEASE
+        visits.change_state(
+            database, current.id, current.version, current.state, "no_show", actor, now,
+            reason="came late" if arrived else "did not come", release=release,
+            evidence=dump({"decision": _as_data(decision), "failure": failure}),
+        )  # fmt: skip
+    if arrived:
+        reason = decision.code if decision else ""
+        audit.record(database, actor, "appointment.late", "appointment", current.number, epoch(now), reason=reason)
     database.rows(
         "UPDATE appointment SET no_show = ? WHERE id = ? RETURNING id", dump(_as_data(decision)), current.id
     )
+    _tell_desk(hospital, current, decision, actor, arrived)
+
+
+def _tell_desk(
+    hospital: Hospital, current: AppointmentStatus, decision: NoShowDecision | None, actor: Actor, arrived: bool
+) -> None:
+    database, now = hospital.database, hospital.clock.now()
+    code = "late_arrival" if arrived else "no_show"
     for key_of_item in current.items:
         rows = database.rows("UPDATE order_item SET reason = 'no_show' WHERE key = ? RETURNING id", key_of_item)
         if decision is None or decision.action is NoShowAction.MANUAL:
+            desk.close_tasks(database, rows[0][0], code, actor.name, now)
             desk.open_task(
-                database, "no_show", current.department, current.patient, rows[0][0], now,
+                database, code, current.department, current.patient, rows[0][0], now,
                 hospital.settings.desk_deadline, appointment=current.id,
+                reason=decision.text if arrived and decision else None,
             )  # fmt: skip
 
 

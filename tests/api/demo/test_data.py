@@ -23,7 +23,7 @@ ROLES = {"device", "room", "endoscopist", "anaesthetist", "recovery", "sonograph
 SEDATION_ROLES = {"room", "endoscopist", "anaesthetist", "recovery"}
 FLAGS = {
     "sedation", "bowel_preparation", "full_bladder", "after_meal", "merge", "holter", "treadmill", "ogtt", "ionising",
-    "barium", "thyroid_isotope", "metal_check", "bedside",
+    "barium", "thyroid_isotope", "metal_check", "bedside", "puncture",
 }  # fmt: skip
 NUMBERS = {"fasting_hours", "gestation_from_days", "gestation_to_days"}
 CHOICES = {
@@ -33,6 +33,7 @@ CHOICES = {
     },
     "anticoagulant_risk": {"low", "high"},
     "credential": {"prenatal"},
+    "route": {"vaginal", "rectal"},
 }  # fmt: skip
 KEYS = [
     ("campuses", ("code",)),
