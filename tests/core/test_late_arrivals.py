@@ -93,7 +93,8 @@ def opened(url: str, house: House, **more: Any) -> World:
 
 
 def booked(world: World, *items: str, patient: str = "P1") -> str:
-    order = world.order(*(items or ("US-THYROID",)), patient=patient)
+    again = {"confirmed": ("core.repeated_order",), "confirm_reason": "control"}
+    order = world.order(*(items or ("US-THYROID",)), patient=patient, **again)
     world.pay(order)
     return str(world.item(f"{order}/1").appointment)
 
