@@ -15,6 +15,8 @@ from examlane.rulebase.conditions import Facts, When
 FINDINGS = frozenset(kind.value for kind in FindingKind)
 UNKNOWN = "_unknown"
 """What a finding's code ends with when a rule speaks because a fact is unknown."""
+OWN_WORDS = ("item", "urgent", "until", "unknown")
+"""Facts that stand in no rule's words: `Rule.finding` has arguments of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Rule:
             rule=self.id,
             rule_version=self.version,
             source=self.source,
-            until=until,
+            until=until if action == FindingKind.DELAY_UNTIL else None,
             needs_reason=action != plain,
         )
 
@@ -136,7 +138,7 @@ class RuleBook:
         in the fact that its `delay` names as `since`.
         """
         urgent = facts.get("urgent") is True
-        words = {name: value for name, value in facts.items() if value is not None and name != "urgent"}
+        words = {name: value for name, value in facts.items() if value is not None and name not in OWN_WORDS}
         return [
             rule.finding(item, urgent=urgent, unknown=unknown, until=_until(rule, facts, now), **words)
             for rule, unknown in self.applying(facts, prefix)

@@ -1,34 +1,39 @@
-"""Distances between contrast, barium and isotope exams, for this patient's kidneys."""
+"""Distances between two contrast exams, for this patient's kidneys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-from examlane import Fact, IntervalRule, PatientView, Relation, Rule, Selector
-from examlane_radiology import renal
-from examlane_radiology.rulebase import RULES
+from examlane import Fact, IntervalRule, PatientView, Relation, Rule, RuleBook, Selector
+from examlane_radiology import facts, kidneys
 
 
 def interval_rules(
-    patient: PatientView, context: Mapping[str, Fact], today: date, settings: Mapping[str, Any]
+    patient: PatientView, context: Mapping[str, Fact], now: datetime, rules: RuleBook
 ) -> list[IntervalRule]:
-    kidneys = renal.kidney_class(patient, context, today, settings)
-    return [_interval(rule, kidneys) for rule in RULES.named("interval.", settings)]
+    known = facts.read(context, now, rules)
+    acute = bool(known["acute_kidney_injury"])
+    found = kidneys.facts(patient, context, known, acute, now, rules)
+    kidney_class = kidneys.kidney_class(found, rules)
+    return [_interval(rule, kidney_class) for rule in rules.named("interval.")]
 
 
-def _interval(rule: Rule, kidneys: str) -> IntervalRule:
-    hours = rule.parameters.get(kidneys, rule.parameters.get("always"))
+def _interval(rule: Rule, kidney_class: str) -> IntervalRule:
+    hours = rule[kidney_class]
     distance = timedelta(hours=hours)
     return IntervalRule(
         rule=rule.id,
         version=rule.version,
-        first=Selector(**rule.table["first"]),
-        second=Selector(**rule.table["second"]),
+        first=_with(rule.table["data"]["first"]),
+        second=_with(rule.table["data"]["second"]),
         relation=Relation.EXCLUDE,
-        text=rule.text(hours=hours, days=hours // 24),
+        text=rule.text(hours=hours),
         after=distance,
-        before=distance if rule.table.get("both_ways") else timedelta(),
+        before=distance,
         source=rule.source,
     )
+
+
+def _with(contrast: str) -> Selector:
+    return Selector(attributes={"contrast": contrast})

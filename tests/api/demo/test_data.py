@@ -23,10 +23,11 @@ ROLES = {"device", "room", "endoscopist", "anaesthetist", "recovery", "sonograph
 SEDATION_ROLES = {"room", "endoscopist", "anaesthetist", "recovery"}
 FLAGS = {
     "sedation", "bowel_preparation", "full_bladder", "after_meal", "merge", "holter", "treadmill", "ogtt", "ionising",
-    "barium", "thyroid_isotope", "metal_check", "bedside", "puncture",
+    "barium", "thyroid_isotope", "thyroid_uptake", "metal_check", "bedside", "oral_mannitol", "no_water", "puncture",
 }  # fmt: skip
 NUMBERS = {"fasting_hours", "gestation_from_days", "gestation_to_days"}
 CHOICES = {
+    "fasting_for": {"contrast"},
     "contrast": {"iodine", "gadolinium", "microbubble"},
     "contrast_protocol": {
         "head_ct", "chest_ct", "abdomen_ct", "liver_ct", "head_neck_cta", "coronary_cta", "aorta_cta", "mr",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from examlane import Fact, Sex
+from examlane import EncounterClass, Fact, Priority, Sex
+from examlane.appointments import booking
+from examlane.extension import rules
+from examlane.orders import intake
+from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData, register
-from examlane.testing import MORNING, World, require, small_hospital
+from examlane.rulebase import files
+from examlane.testing import MORNING, TESTER, World, require, small_hospital
 from examlane_radiology import hooks
 
 HARMLESS = {
@@ -32,26 +38,57 @@ DATA: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture
-def world(sqlite_url: str) -> World:
-    hospital = small_hospital(sqlite_url, {"radiology": hooks}, DATA)
-    require(hospital, "CT", "radiology")
+def world(database_url: str) -> Iterator[World]:
+    hospital = small_hospital(database_url, {"radiology": hooks}, DATA)
+    require(hospital, "CT", "radiology", {"agents": {"chest_ct": "iodixanol-320"}})
     known = PatientData((Identifier("card", "P1"),), "患者P1", Sex.FEMALE, date(1986, 1, 1))
     hospital.database.write(lambda: register(hospital.database, known))
-    return hospital
+    yield hospital
+    hospital.hospital.close()
 
 
-def order(world: World, *items: str, **facts: Any) -> str:
+def order(
+    world: World, *items: str, number: str = "", confirmed: tuple[str, ...] = (), reason: str = "", **facts: Any
+) -> str:
+    """Order and pay; an emergency (`emergency=True`) may confirm findings with a reason."""
+    urgent = facts.pop("emergency", False)
     context = {name: Fact(value, MORNING - timedelta(days=1)) for name, value in {**HARMLESS, **facts}.items()}
-    number = world.order(*items, context=context)
+    number = number or f"O{next(world.numbers)}"
+    data = OrderData(
+        number=number,
+        patient=PatientData((Identifier("card", "P1"),), "患者P1", Sex.FEMALE),
+        encounter=EncounterData("V1", EncounterClass.EMERGENCY if urgent else EncounterClass.OUTPATIENT, campus="N"),
+        ordering_department="CLINIC",
+        ordered_at=world.clock.now(),
+        lines=tuple(OrderLine(line, item, confirmed, reason) for line, item in enumerate(items, 1)),
+        priority=Priority.STAT if urgent else Priority.ROUTINE,
+        context=context,
+        verified=True,
+    )
+    catalogue = world.hospital.catalogues.current()
+    patient = intake.record(world.database, catalogue, world.hospital.settings, data, TESTER, world.clock.now())
+    booking.settle(world.hospital, patient, TESTER)
     world.pay(number)
     return number
 
 
-def test_a_clean_contrast_order_is_filled_and_booked(world: World) -> None:
+def findings(world: World, key: str) -> dict[str, dict[str, Any]]:
+    stored = json.loads(world.database.value("SELECT findings FROM order_item WHERE key = ?", key))
+    return {finding["code"]: finding for finding in stored}
+
+
+def choose(world: World, choice: str, profile: str) -> None:
+    shipped = files.read("radiology", "examlane_radiology")
+    rules.choose(world.database, "radiology", shipped, choice, profile, TESTER, world.clock.now())
+
+
+def test_a_clean_contrast_order_is_filled_with_the_departments_agent_and_booked(world: World) -> None:
     number = order(world, "CT-A")
     assert world.item(f"{number}/1").appointment_state == "booked"
     stored = world.database.value("SELECT fills FROM order_item WHERE key = ?", f"{number}/1")
-    assert json.loads(stored) == {"agent": "iohexol-350", "volume_ml": 77.0, "flow_ml_s": 3.0, "cannula": "20G"}
+    assert json.loads(stored) == {
+        "agent": "iodixanol-320", "volume_ml": 84.0, "iodine_g": 26.88, "flow_ml_s": 3.0, "cannula": "20G",
+    }  # fmt: skip
 
 
 def test_an_order_without_weight_is_rejected_and_never_booked(world: World) -> None:
@@ -68,7 +105,48 @@ def test_an_order_with_damaged_kidneys_waits_for_approval_and_is_booked_when_it_
     assert world.item(f"{number}/1").appointment_state == "booked"
 
 
+def test_premedication_puts_the_appointment_off_by_thirteen_hours(world: World) -> None:
+    harmless = order(world, "CT-A")
+    number = order(world, "CT-A", contrast_reaction="moderate", confirmed=("radiology.reaction_moderate",))
+    assert world.item(f"{harmless}/1").starts_at.date() == MORNING.date()
+    start = world.item(f"{number}/1").starts_at
+    assert start >= MORNING + timedelta(hours=13)
+    assert start.date() == date(2026, 11, 24)
+
+
+def test_an_emergency_overrides_a_block_only_with_a_reason(world: World) -> None:
+    code = "radiology.hyperthyroidism"
+    assert world.item(f"{order(world, 'CT-A', hyperthyroidism=True)}/1").state == "rejected"
+    asked = order(world, "CT-A", hyperthyroidism=True, emergency=True, confirmed=(code,))
+    assert world.item(f"{asked}/1").state == "needs_confirmation"
+    again = order(
+        world, "CT-A", number=asked, hyperthyroidism=True, emergency=True, confirmed=(code,), reason="主动脉夹层待排"
+    )
+    assert world.item(f"{again}/1").appointment_state == "booked"
+    finding = findings(world, f"{again}/1")[code]
+    assert finding["needs_reason"]
+    assert finding["rule"] == code
+    assert finding["source"]
+
+
 def test_two_iodine_exams_are_booked_at_least_four_hours_apart(world: World) -> None:
     number = order(world, "CT-A", "CT-B")
     first, second = sorted(world.item(f"{number}/{line}").starts_at for line in (1, 2))
-    assert second - first >= timedelta(hours=4, minutes=20)
+    assert timedelta(hours=4, minutes=20) <= second - first < timedelta(days=2)
+
+
+def test_a_hospital_that_chooses_seven_days_gets_seven_days(world: World) -> None:
+    choose(world, "iodine_interval", "cn_7d")
+    number = order(world, "CT-A", "CT-B")
+    first, second = sorted(world.item(f"{number}/{line}").starts_at for line in (1, 2))
+    assert second - first >= timedelta(days=7, minutes=20)
+
+
+def test_the_chosen_profile_for_metformin_delays_and_stands_in_the_decision(world: World) -> None:
+    usual = order(world, "CT-A", metformin=True)
+    assert "radiology.metformin" not in findings(world, f"{usual}/1")
+    choose(world, "metformin", "cn_48h")
+    number = order(world, "CT-B", metformin=True)
+    found = findings(world, f"{number}/1")["radiology.metformin"]
+    assert (found["rule_version"], found["source"][:2]) == ("2026.1-cn48h", "CN")
+    assert world.item(f"{number}/1").starts_at >= MORNING + timedelta(hours=48)
