@@ -81,7 +81,8 @@ def test_it_is_payable_once_the_assessment_is_passed_and_the_payment_answers_wit
 def test_a_deferral_says_through_rest_what_is_wanted(site: Any) -> None:
     order(site, "O1")
     (item,) = assess(site, "deferred", needed_tests="心电图;血常规", deferred_until="2026-12-01")
-    assert item["gates"][0]["next_action"]["zh"] == "完成评估医生要求的检查后复评；需补做：心电图、血常规；2026-12-01 起可复评"
+    told = "完成评估医生要求的检查后复评；需补做：心电图、血常规；2026-12-01 起可复评"
+    assert item["gates"][0]["next_action"]["zh"] == told
 
 
 def test_an_inpatients_order_is_refused_with_the_reason_and_accepted_under_the_same_number_later(site: Any) -> None:

@@ -107,7 +107,7 @@ def test_an_order_with_damaged_kidneys_waits_for_approval_and_is_booked_when_it_
 
 def test_premedication_puts_the_appointment_off_by_thirteen_hours(world: World) -> None:
     harmless = order(world, "CT-A")
-    number = order(world, "CT-A", contrast_reaction="moderate", confirmed=("radiology.reaction_moderate",))
+    number = order(world, "CT-B", contrast_reaction="moderate", confirmed=("radiology.reaction_moderate",))
     assert world.item(f"{harmless}/1").starts_at.date() == MORNING.date()
     start = world.item(f"{number}/1").starts_at
     assert start >= MORNING + timedelta(hours=13)
