@@ -41,6 +41,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "appointment.read": ("GET", "/appointments/{US}", None),
     "department.read": ("GET", "/departments", None),
     "department.switch": ("PUT", "/departments/US/mode", {"mode": "manual"}),
+    "plugin.configure": ("PUT", "/departments/US/plugins/ecg/settings", {"settings": {}}),
 }
 CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "stranger": "nobody", "": ""}
 PAGES = {"page.matrix": "/matrix", "page.board": "/board"}

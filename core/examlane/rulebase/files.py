@@ -59,9 +59,14 @@ class RuleSet:
 
 def read(plugin: str, package: str) -> RuleSet:
     """The rules that a package ships; an empty set when it ships none. Raises `ValueError` naming rule and fault."""
+    return parse(plugin, _texts(package))
+
+
+def parse(plugin: str, texts: Iterable[str]) -> RuleSet:
+    """The rules of some files' texts. Raises `ValueError` naming rule and fault."""
     versions: list[Version] = []
     choices: dict[str, Choice] = {}
-    for text in _texts(package):
+    for text in texts:
         data = tomllib.loads(text)
         choices.update({name: _choice(name, table) for name, table in data.get("choice", {}).items()})
         defaults = data.get("defaults", {})

@@ -28,7 +28,9 @@ from examlane.rulebase.rules import UNKNOWN, RuleBook
 from examlane.storage.fields import dump
 from examlane.testing import sources
 from examlane.testing.shipped import Tables
-from examlane.testing.subject import WORLDS, NotConforming, Question, Subject, one_item, with_fact, without
+from examlane.testing.subject import WORLDS as WORLDS
+from examlane.testing.subject import NotConforming as NotConforming
+from examlane.testing.subject import Question, Subject, one_item, with_fact, without
 from examlane.testing.worlds import RandomWorld
 
 LIMIT_MILLISECONDS = 300
@@ -163,7 +165,8 @@ def _compare(subject: Subject, first: Sequence[str], second: Sequence[str], when
     for question, one, other in zip(subject.questions(), first, second, strict=True):
         if one != other:
             cure = "sort what comes out of a set, draw no random numbers, read no clock and keep no state"
-            raise NotConforming(f"{question.hook} answers otherwise when {when}, about {question.world.told()}: {cure}")
+            about = subject.told(question.world)
+            raise NotConforming(f"{question.hook} answers otherwise when {when}, about {about}: {cure}")
 
 
 def _elsewhere(subject: Subject) -> list[str] | None:
@@ -197,7 +200,8 @@ def _unchanged(subject: Subject) -> str:
         changed = [name for name, value in question.arguments.items() if repr(value) != before[name]]
         if changed:
             cure = "copy what you want to change; in a hospital it cannot be changed at all"
-            raise NotConforming(f"{question.hook} changes {', '.join(changed)}, about {question.world.told()}: {cure}")
+            about = subject.told(question.world)
+            raise NotConforming(f"{question.hook} changes {', '.join(changed)}, about {about}: {cure}")
     return ""
 
 
@@ -214,7 +218,8 @@ def _in_time(subject: Subject) -> str:
         # A busy machine may be slow once; a slow hook is slow each time.
         spent = min(_milliseconds(subject, question) for _ in range(5))
     if spent > LIMIT_MILLISECONDS:
-        raise NotConforming(f"{question.hook} takes {spent:.0f} ms, about {question.world.told()}: it would be set aside")
+        about = subject.told(question.world)
+        raise NotConforming(f"{question.hook} takes {spent:.0f} ms, about {about}: it would be set aside")
     return f"slowest: {question.hook} {spent:.1f} ms"
 
 
@@ -267,7 +272,7 @@ def _must_still_speak(
     for item, codes in said.items():
         if not after.get(item):
             raise NotConforming(
-                f"without {name} nothing is said any more, with it {', '.join(sorted(codes))}; about {world.told()}: "
+                f"without {name} nothing is said any more, with it {', '.join(sorted(codes))}; about {subject.told(world)}: "
                 "an unknown fact must be asked for (`unknown` in the rule)"
             )
 
@@ -308,7 +313,7 @@ def _named(subject: Subject) -> str:
         for answer in _each(subject.ask(question)):
             fault = _rule_fault(answer, book)
             if fault:
-                raise NotConforming(f"{question.hook}: {fault}; about {question.world.told()}")
+                raise NotConforming(f"{question.hook}: {fault}; about {subject.told(question.world)}")
             seen.add(str(getattr(answer, "rule", "")))
     return f"{len(seen - {''})} rules seen at work" if seen else ""
 

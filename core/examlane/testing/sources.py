@@ -103,8 +103,9 @@ def undocumented(text: str, ids: Iterable[str]) -> list[str]:
 
 
 def _saying(rule: Rule) -> str:
-    table = rule.table
-    return " ".join(part for part in (str(table.get("action", "")), str(table.get("en", ""))) if part) or "parameters"
+    """Its action and its English words with the parameters; what else the words name stays a name."""
+    words = re.sub(r"\{(\w+)[^}]*\}", lambda found: str(rule.parameters.get(found[1], found[1])), rule.table.get("en", ""))
+    return ": ".join(filter(None, (rule.action, words))) or "parameters"
 
 
 def _cell(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import Distribution, entry_points
+from pathlib import Path
 from typing import Any
 
 from examlane.domain import Fact
@@ -69,10 +71,11 @@ class Subject:
 
     @cached_property
     def package(self) -> str:
+        """The package that holds its code and data; empty for a plugin that is not installed."""
         if self.module is not None:
             return str(getattr(self.module, "__package__", None) or "")
-        entry = next(iter(entry_points(group=GROUP, name=self.name)))
-        return entry.module.rpartition(".")[0] or entry.module
+        found = [entry.module for entry in entry_points(group=GROUP, name=self.name)]
+        return found[0].rpartition(".")[0] or found[0] if found else ""
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -130,7 +133,7 @@ class Subject:
             return question.check(given)
         except ValueError as error:
             raise NotConforming(
-                f"{question.hook} gives an answer that is not used: {error}; about {question.world.told()}"
+                f"{question.hook} gives an answer that cannot be used: {error}; about {self.told(question.world)}"
             ) from error
 
     def call(self, question: Question) -> Any:
@@ -139,9 +142,15 @@ class Subject:
         try:
             return implementation.function(**passed)
         except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
             raise NotConforming(
-                f"{question.hook} raises {type(error).__name__}: {error}; about {question.world.told()}"
+                f"{question.hook} raises {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno}); "
+                f"about {self.told(question.world)}"
             ) from error
+
+    def told(self, world: RandomWorld) -> str:
+        """A world in one line, with the facts that the plugin reads."""
+        return world.told(self.vocabulary.facts)
 
 
 def _asked(world: RandomWorld, hook: str) -> tuple[dict[str, Any], Callable[[Any], Any]]:

@@ -6,7 +6,7 @@ Facts are known, unknown or absurd; what they are called and what they may say c
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -89,11 +89,12 @@ class RandomWorld:
         """The same with other facts in its first order."""
         return replace(self, orders=(replace(self.order, context=dict(facts)), *self.orders[1:]))
 
-    def told(self) -> str:
-        """The world in one line, for a failure."""
+    def told(self, names: Collection[str]) -> str:
+        """The world in one line, for a failure, with those of its facts that are named."""
         items = ", ".join(item.item.code for item in self.order.items)
-        facts = {name: fact.value for name, fact in self.order.context.items()}
-        return f"{items} at {self.now:%Y-%m-%d %H:%M} UTC with {facts or 'no facts'} (world {self.number})"
+        facts = {name: fact.value for name, fact in self.order.context.items() if name in names}
+        shown = ", ".join(f"{name} = {value!r}" for name, value in facts.items())
+        return f"{items} on {self.now:%Y-%m-%d %H:%M} UTC with {shown or 'no facts that it reads'} (world {self.number})"
 
 
 class OpenCalendar:
