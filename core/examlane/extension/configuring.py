@@ -66,6 +66,7 @@ def set_settings(
     What is None stays. Effective in all processes at their next plan. Raises `NotFound`, `InvalidInput` with the path
     of each wrong setting, and `Conflict` on a stale version.
     """
+    _cell(database, plugins, department, plugin)
     if settings is not None:
         _check_settings(plugins, plugin, settings)
 

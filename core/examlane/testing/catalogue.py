@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from examlane.domain import BookingMode, ExamItem, GroupView, ServiceView, Text
+
+Keep = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,11 @@ class SampleCatalogue:
         return tuple(group for group in self.groups.values() if group.department == department)
 
 
-def read_catalogue(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> SampleCatalogue:
-    """The catalogue of tables as `examlane init --data` reads them."""
+def read_catalogue(tables: Mapping[str, Sequence[Mapping[str, Any]]], keep: Keep = MappingProxyType) -> SampleCatalogue:
+    """The catalogue of tables as `examlane init --data` reads them; `keep` makes the mappings that hooks see."""
     items: dict[str, list[ExamItem]] = defaultdict(list)
     for row in tables["items"]:
-        items[row["department"]].append(_item(row))
+        items[row["department"]].append(_item(row, keep))
     groups = {row["code"]: _group(row) for row in tables["groups"]}
     services: dict[str, list[ServiceView]] = defaultdict(list)
     for row in tables["services"]:
@@ -39,9 +42,9 @@ def _fixed(found: Mapping[str, list[Any]]) -> dict[str, tuple[Any, ...]]:
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _item(row: Mapping[str, Any]) -> ExamItem:
+def _item(row: Mapping[str, Any], keep: Keep) -> ExamItem:
     name = Text(row["name"], row.get("name_en") or row["name"])
-    attributes = json.loads(row.get("attributes") or "{}")
+    attributes = keep(json.loads(row.get("attributes") or "{}"))
     return ExamItem(row["code"], name, row["modality"], row.get("body_part") or "", row["department"], attributes)
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -194,13 +195,15 @@ def print_answers() -> None:
 
 
 def _unchanged(subject: Subject) -> str:
-    for question in subject.questions():
+    # Elsewhere what is handed in cannot be changed; here it can, so that an attempt is seen and not only refused.
+    open_handed = replace(subject, keep=dict)
+    for question in open_handed.questions():
+        about = subject.told(question.world)
         before = {name: repr(value) for name, value in question.arguments.items()}
         subject.call(question)
         changed = [name for name, value in question.arguments.items() if repr(value) != before[name]]
         if changed:
             cure = "copy what you want to change; in a hospital it cannot be changed at all"
-            about = subject.told(question.world)
             raise NotConforming(f"{question.hook} changes {', '.join(changed)}, about {about}: {cure}")
     return ""
 

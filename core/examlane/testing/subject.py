@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import Distribution, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from examlane.domain import Fact
@@ -19,7 +20,7 @@ from examlane.extension.rollout import loaded_settings
 from examlane.rulebase import conditions, files
 from examlane.rulebase.rules import RuleBook
 from examlane.testing import sources
-from examlane.testing.catalogue import read_catalogue
+from examlane.testing.catalogue import Keep, read_catalogue
 from examlane.testing.hospital import DATA, MORNING
 from examlane.testing.shipped import Tables, own_sample, sample
 from examlane.testing.worlds import ZONE, RandomWorld, Vocabulary, random_world
@@ -50,6 +51,7 @@ class Subject:
     tables: Tables | None = None
     departments: tuple[str, ...] = ()
     numbers: Sequence[int] = field(default_factory=lambda: range(WORLDS))
+    keep: Keep = MappingProxyType
 
     @cached_property
     def distribution(self) -> Distribution | None:
@@ -93,10 +95,10 @@ class Subject:
     def worlds(self) -> tuple[RandomWorld, ...]:
         own = own_sample(self.package) if self.package else {}
         tables = self.tables or (sample(self.package) if own else DATA)
-        catalogue = read_catalogue(tables)
+        catalogue = read_catalogue(tables, self.keep)
         mine = sorted({row["department"] for row in own.get("items", ())}) if self.tables is None else []
         departments = self.departments or tuple(mine) or tuple(sorted(catalogue.items))
-        return tuple(random_world(number, catalogue, departments, self.vocabulary) for number in self.numbers)
+        return tuple(random_world(number, catalogue, departments, self.vocabulary, self.keep) for number in self.numbers)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

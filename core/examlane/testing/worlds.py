@@ -9,6 +9,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,7 +36,7 @@ from examlane.domain import (
     Visit,
     VisitOption,
 )
-from examlane.testing.catalogue import SampleCatalogue
+from examlane.testing.catalogue import Keep, SampleCatalogue
 from examlane.testing.hospital import MORNING
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -85,9 +86,9 @@ class RandomWorld:
     def order(self) -> OrderView:
         return self.orders[0]
 
-    def with_facts(self, facts: Mapping[str, Fact]) -> RandomWorld:
+    def with_facts(self, facts: dict[str, Fact]) -> RandomWorld:
         """The same with other facts in its first order."""
-        return replace(self, orders=(replace(self.order, context=dict(facts)), *self.orders[1:]))
+        return replace(self, orders=(replace(self.order, context=MappingProxyType(facts)), *self.orders[1:]))
 
     def told(self, names: Collection[str]) -> str:
         """The world in one line, for a failure, with those of its facts that are named."""
@@ -159,16 +160,21 @@ def _minutes(option: VisitOption) -> int:
 
 
 def random_world(
-    number: int, catalogue: SampleCatalogue, departments: Sequence[str], vocabulary: Vocabulary
+    number: int,
+    catalogue: SampleCatalogue,
+    departments: Sequence[str],
+    vocabulary: Vocabulary,
+    keep: Keep = MappingProxyType,
 ) -> RandomWorld:
-    """The world of a number."""
-    return _Maker(number, catalogue, departments, vocabulary).world()
+    """The world of a number; `keep` makes its mappings, which as in a hospital cannot be changed."""
+    return _Maker(number, catalogue, departments, vocabulary, keep).world()
 
 
 class _Maker:
     def __init__(
-        self, number: int, catalogue: SampleCatalogue, departments: Sequence[str], vocabulary: Vocabulary
+        self, number: int, catalogue: SampleCatalogue, departments: Sequence[str], vocabulary: Vocabulary, keep: Keep
     ) -> None:
+        self._keep = keep
         self._number = number
         self._dice = random.Random(f"examlane {number}")
         self._catalogue = catalogue
@@ -208,11 +214,11 @@ class _Maker:
         items = tuple(self._item(f"{number}/{line}", item) for line, item in enumerate(chosen, 1))
         return OrderView(
             number, encounter, self._dice.choice(sorted(self._catalogue.items)), self._dice.choice(list(Priority)),
-            self._now, items, self._facts(), self._dice.choice(("", "", "增强", "患者自诉过敏")),
+            self._now, items, self._keep(self._facts()), self._dice.choice(("", "", "增强", "患者自诉过敏")),
         )  # fmt: skip
 
     def _item(self, key: str, item: ExamItem) -> OrderItemView:
-        return OrderItemView(key, item, self._catalogue.services.get(item.code, ()), {}, {})
+        return OrderItemView(key, item, self._catalogue.services.get(item.code, ()), self._keep({}), self._keep({}))
 
     def _facts(self) -> dict[str, Fact]:
         known = self._dice.choice((0.2, 0.6, 1.0))
@@ -233,7 +239,7 @@ class _Maker:
         observed = self._now - timedelta(hours=self._dice.randrange(0, 400 * 24))
         until = self._dice.choice((None, observed + timedelta(days=30), self._now + timedelta(days=7)))
         scope = self._dice.choice(("", items[0].key))
-        data = {name: fact.value for name, fact in self._facts().items()}
+        data = self._keep({name: fact.value for name, fact in self._facts().items()})
         return EvidenceView(kind, self._dice.choice(OUTCOMES), observed, until, scope, "assessor", data)
 
     def _request(
@@ -248,7 +254,7 @@ class _Maker:
         done = tuple(self._done(item) for item in self._dice.sample(others, 2)) if len(others) > 1 else ()
         horizon = self._now.astimezone(ZONE).date() + timedelta(days=DAYS - 1)
         return BookingRequest(
-            patient, encounter, self._department, visits, done, self._now, horizon, bookable, walking
+            patient, encounter, self._department, visits, done, self._now, horizon, self._keep(bookable), walking
         )
 
     def _done(self, item: ExamItem) -> Examination:
