@@ -55,11 +55,13 @@ def serve(host: str, port: int, secret: str, address: str, threads: int) -> None
 
 
 @cli.command("worker")
-def work() -> None:
-    """Finish what requests left, notice no-shows, publish slots, and tell the peers."""
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+def work(once: bool) -> None:
+    """Finish what requests left, notice no-shows, publish slots, ask shadows, and tell the peers."""
     stop = threading.Event()
     try:
-        worker.run(hospital(), webhook_send(), stop.wait)
+        # Only an idle turn wants to wait: then everything due is done.
+        worker.run(hospital(), webhook_send(), (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 

@@ -170,7 +170,7 @@ def test_check_of_a_plugin_that_breaks_its_contract_says_where_and_ends_with_1(t
 
     assert done.returncode == 1
     assert "FAILED  a fact that becomes unknown never lifts a restriction" in done.stdout
-    assert "without weight_kg nothing is said any more, with it bad.table_limit" in done.stdout
+    assert "without weight_kg nothing is said any more, otherwise bad.table_limit" in done.stdout
     assert done.stdout.splitlines()[-1] == "1 failed"
 
 

@@ -171,8 +171,16 @@ def test_a_restriction_that_other_facts_would_hide_is_found_from_an_order_with_n
                 for item in order.items for name, wrong in said if wrong]
     """)
 
-    with pytest.raises(NotConforming, match=r"without metformin nothing is said any more, with it faulty.metformin"):
+    with pytest.raises(NotConforming, match=r"without metformin nothing is said any more, otherwise faulty.metformin"):
         faulty(hidden, worlds=4)("unknown_is_never_fine")
+
+
+def test_an_answer_that_cannot_be_read_must_be_asked_for_too(faulty: Faulty) -> None:
+    trusting = HOOKS.replace('order.known("pregnant")', 'None if order.known("pregnant") is None else '
+                             'order.known("pregnant") is True')  # fmt: skip
+
+    with pytest.raises(NotConforming, match="with pregnant = 'unreadable' nothing is said any more"):
+        faulty(trusting)("unknown_is_never_fine")
 
 
 def test_a_gate_that_opens_when_a_fact_is_taken_away_is_found(faulty: Faulty) -> None:
@@ -185,7 +193,7 @@ def test_a_gate_that_opens_when_a_fact_is_taken_away_is_found(faulty: Faulty) ->
 
     check = faulty(gate)
     assert check("names_its_rules")
-    with pytest.raises(NotConforming, match=r"without escort nothing is said any more, with it faulty.pregnant_x"):
+    with pytest.raises(NotConforming, match=r"without escort nothing is said any more, otherwise faulty.pregnant_x"):
         check("unknown_is_never_fine")
 
 

@@ -102,6 +102,9 @@ def _equals(value: Any, wanted: Any) -> bool | None:
     if value is None:
         return None
     choices = wanted if isinstance(wanted, list | tuple) else (wanted,)
+    if not isinstance(value, bool) and all(isinstance(choice, bool) for choice in choices):
+        # "yes" or 1 is no answer to a question of yes or no.
+        return None
     return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices)
 
 

@@ -38,6 +38,8 @@ LIMIT_MILLISECONDS = 300
 QUIET_WORLDS = 12
 """How many worlds are searched for an order with which nothing is wrong."""
 OTHER_SEED = "20261123"
+UNREADABLE = "unreadable"
+"""What is no answer where the rules speak of numbers, or of yes and no."""
 RESTRICTING = (FindingKind.BLOCK, FindingKind.CONFIRM, FindingKind.APPROVE, FindingKind.DELAY_UNTIL)
 JUDGING = ("validate_order", "pre_booking_gate")
 
@@ -271,13 +273,18 @@ def _each_wrong(subject: Subject, quiet: RandomWorld, hooks: Sequence[str]) -> i
 def _must_still_speak(
     subject: Subject, world: RandomWorld, name: str, said: Mapping[str, set[str]], hooks: Sequence[str]
 ) -> None:
-    after = _restrictions(subject, without(world, name), hooks)
-    for item, codes in said.items():
-        if not after.get(item):
-            raise NotConforming(
-                f"without {name} nothing is said any more, with it {', '.join(sorted(codes))}; about {subject.told(world)}: "
-                "an unknown fact must be asked for (`unknown` in the rule)"
-            )
+    """Neither without the fact nor with what is no answer to it may an item be fine that was not."""
+    others = {f"without {name}": without(world, name)}
+    if subject.vocabulary.is_measured(name):
+        others[f"with {name} = {UNREADABLE!r}"] = with_fact(world, name, UNREADABLE)
+    for how, other in others.items():
+        after = _restrictions(subject, other, hooks)
+        for item, codes in said.items():
+            if not after.get(item):
+                raise NotConforming(
+                    f"{how} nothing is said any more, otherwise {', '.join(sorted(codes))}; about {subject.told(world)}: "
+                    "what is unknown or cannot be read must be asked for (`unknown` in the rule)"
+                )
 
 
 def _quiet(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> RandomWorld:

@@ -61,6 +61,11 @@ class Vocabulary:
     def names(self) -> list[str]:
         return sorted({*FACTS, *self.facts})
 
+    def is_measured(self, name: str) -> bool:
+        """Whether the rules speak of this fact in numbers, or in yes and no, alone."""
+        values = self.facts.get(name, ())
+        return bool(values) and not any(isinstance(value, str) for value in values)
+
     def values(self, name: str, today: date) -> list[Any]:
         """What a fact may say: what the rules speak of, days around today, and nonsense."""
         days = [(today - timedelta(days=ago)).isoformat() for ago in (-3, 0, 3, 8, 20, 60, 280)]
