@@ -185,8 +185,25 @@ def test_check_of_what_is_not_installed_says_how_to_install_it(command: Command)
     assert "no plugin nobody is installed: pip install -e . --no-deps" in told.output
 
 
-def test_the_table_of_the_readme_is_the_one_that_check_prints(command: Command, generated: Path) -> None:
-    assert command("check", "rehab", "--table").output.strip() in (generated / "README.md").read_text("utf-8")
+def test_the_table_of_the_readme_is_brought_up_to_date(command: Command, generated: Path) -> None:
+    path = generated / "README.md"
+    written = path.read_text("utf-8")
+    path.write_text(re.sub(r"\| `rehab.*\n", "", written), "utf-8")
+    assert "README.md has no row for" in command("check", "rehab", "--worlds", "1").output
+
+    assert command("check", "rehab", "--worlds", "1", "--write-table").exit_code == 0
+    assert path.read_text("utf-8") == written
+
+
+def test_a_readme_without_a_place_for_the_table_is_left_alone(command: Command, generated: Path) -> None:
+    path = generated / "README.md"
+    written = path.read_text("utf-8")
+    path.write_text(written.replace("<!-- rules -->", ""), "utf-8")
+    told = command("check", "rehab", "--write-table")
+    path.write_text(written, "utf-8")
+
+    assert told.exit_code == 1
+    assert "put <!-- rules --> and <!-- end --> where it belongs" in told.output
 
 
 # Switching and setting

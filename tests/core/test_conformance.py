@@ -159,7 +159,7 @@ def test_a_plugin_needs_a_title(faulty: Faulty) -> None:
 
 
 def test_every_rule_needs_a_row_in_a_table_not_only_a_mention(faulty: Faulty) -> None:
-    with pytest.raises(NotConforming, match=r"no row for faulty.pregnant.*--table"):
+    with pytest.raises(NotConforming, match=r"no row for faulty.pregnant.*--write-table"):
         faulty(readme="the rule `faulty.pregnant` is a good one")("documented")
 
 

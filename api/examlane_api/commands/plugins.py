@@ -69,12 +69,11 @@ def new(name: str, title: str, folder: Path | None, hooks: str) -> None:
 @click.option("--worlds", default=conformance.WORLDS, show_default=True, help="How many random worlds it is asked about.")
 @click.option("--world", type=int, help="Only this one, to see a failure again.")
 @click.option("--department", multiple=True, help="Only orders of this department of the sample; may be repeated.")
-@click.option("--table", is_flag=True, help="Print the README's table of rules instead.")
-def check(name: str, worlds: int, world: int | None, department: tuple[str, ...], table: bool) -> None:
+@click.option("--write-table", is_flag=True, help="Bring the README's table of rules up to date first.")
+def check(name: str, worlds: int, world: int | None, department: tuple[str, ...], write_table: bool) -> None:
     """Ask a plugin in random worlds what every plugin must keep. Exit 0: all kept, 1: not."""
-    if table:
-        click.echo(conformance.rule_table(name))
-        return
+    if write_table:
+        _write_table(name)
     numbers = range(worlds) if world is None else [world]
     seen: list[str] = []
     for each in conformance.checks(name, tables=_tables(name), departments=department, worlds=numbers):
@@ -87,6 +86,13 @@ def check(name: str, worlds: int, world: int | None, department: tuple[str, ...]
                 break
     click.echo(f"{len(seen)} failed" if seen else f"{name} keeps its contract")
     sys.exit(bool(seen))
+
+
+def _write_table(name: str) -> None:
+    try:
+        click.echo(f"wrote the rules of {name} into {conformance.write_rule_table(name)}")
+    except conformance.NotConforming as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _tables(name: str) -> Tables | None:

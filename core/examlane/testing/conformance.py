@@ -95,6 +95,18 @@ def rule_table(name: str) -> str:
     return "\n".join(["| rule | what it says | version | source |", "| --- | --- | --- | --- |", *sources.rule_rows(rules)])
 
 
+def write_rule_table(name: str) -> Path:
+    """Bring the table in a plugin's README up to date. Raises `NotConforming` where it has no place for one."""
+    path = sources.readme_file(Subject(name).package)
+    if path is None:
+        raise NotConforming(f"there is no README.md beside the package of {name}")
+    try:
+        path.write_text(sources.with_table(path.read_text("utf-8"), rule_table(name)), encoding="utf-8", newline="\n")
+    except ValueError as error:
+        raise NotConforming(f"{path}: {error}") from error
+    return path
+
+
 # What stands in files
 
 
@@ -136,7 +148,7 @@ def _documented(subject: Subject, text: str) -> str:
     ids = sorted({version.rule for version in subject.plugin.rules.versions})
     missing = sources.undocumented(text, ids)
     if missing:
-        how = f"`examlane plugins check {subject.name} --table` prints the table"
+        how = f"`examlane plugins check {subject.name} --write-table` adds it"
         raise NotConforming(f"README.md has no row for {', '.join(missing[:5])}: {how}")
     return f"{len(ids)} rules"
 

@@ -17,6 +17,7 @@ from examlane.rulebase.rules import Rule
 WORD = re.compile(r"[a-z][a-z0-9_]{2,47}")
 ALLOWED = frozenset({"marshmallow"})
 """Beside the standard library: what `SettingsSchema` is made with."""
+MARKED = re.compile(r"<!-- rules -->\n.*?<!-- end -->", re.S)
 FACT_READERS = ("known", "get")
 
 
@@ -84,16 +85,27 @@ def words(package: str) -> list[str]:
 
 def readme(package: str, distribution: Distribution | None) -> str:
     """The README beside a package or in it, or else the description that its distribution was built with."""
-    folder = Path(str(files(package)))
-    near = [path for path in (folder.parent / "README.md", folder / "README.md") if path.is_file()]
-    if near:
-        return near[0].read_text("utf-8")
+    if path := readme_file(package):
+        return path.read_text("utf-8")
     return str(distribution.metadata.json.get("description", "")) if distribution else ""
+
+
+def readme_file(package: str) -> Path | None:
+    folder = Path(str(files(package)))
+    near = (folder.parent / "README.md", folder / "README.md")
+    return next((path for path in near if path.is_file()), None)
 
 
 def rule_rows(rules: Iterable[Rule]) -> list[str]:
     """The rows of the README's table: each rule with what it says, its version and its source."""
     return [f"| `{rule.id}` | {_cell(_saying(rule))} | {rule.version} | {_cell(rule.source)} |" for rule in rules]
+
+
+def with_table(text: str, table: str) -> str:
+    """A README with its table of rules replaced. Raises `ValueError` for one without the two marks."""
+    if not MARKED.search(text):
+        raise ValueError("the README has no place for the table: put <!-- rules --> and <!-- end --> where it belongs")
+    return MARKED.sub(lambda _: f"<!-- rules -->\n{table}\n<!-- end -->", text, count=1)
 
 
 def undocumented(text: str, ids: Iterable[str]) -> list[str]:
