@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,25 +23,18 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from examlane.domain import Finding, FindingKind, GateClosed, GateOpen, Infeasible, IntervalRule, NoShowDecision
+from examlane.domain import Finding, GateClosed, GateOpen, Infeasible, IntervalRule, NoShowDecision
 from examlane.extension.shadow import plain
 from examlane.rulebase.rules import UNKNOWN, RuleBook
 from examlane.storage.fields import dump
-from examlane.testing import sources
+from examlane.testing import sources, unknowns
 from examlane.testing.shipped import Tables
 from examlane.testing.subject import WORLDS as WORLDS
 from examlane.testing.subject import NotConforming as NotConforming
-from examlane.testing.subject import Question, Subject, one_item, with_fact, without
-from examlane.testing.worlds import RandomWorld
+from examlane.testing.subject import Question, Subject
 
 LIMIT_MILLISECONDS = 300
-QUIET_WORLDS = 12
-"""How many worlds are searched for an order with which nothing is wrong."""
 OTHER_SEED = "20261123"
-UNREADABLE = "unreadable"
-"""What is no answer where the rules speak of numbers, or of yes and no."""
-RESTRICTING = (FindingKind.BLOCK, FindingKind.CONFIRM, FindingKind.APPROVE, FindingKind.DELAY_UNTIL)
-JUDGING = ("validate_order", "pre_booking_gate")
 
 
 class Check:
@@ -80,12 +73,15 @@ def checks(
         Check("answers", "every answer in random worlds can be used", lambda: _answers(subject)),
         Check("deterministic", "the same question gets the same answer, in another process too", lambda: _same(subject)),
         Check("leaves_inputs_alone", "it changes nothing that it was handed", lambda: _unchanged(subject)),
-        Check("unknown_is_never_fine", "a fact that becomes unknown never lifts a restriction", lambda: _unknown(subject)),
+        Check(
+            "unknown_is_never_fine", "a fact that becomes unknown never lifts a restriction",
+            lambda: unknowns.check(subject),
+        ),
         Check("names_its_rules", "findings, gates and distances name a rule that exists", lambda: _named(subject)),
         Check("prefixes_its_codes", "every code begins with the plugin's name", lambda: _prefixed(subject)),
         Check("documented", "the README has a row for every rule", lambda: _documented(subject, documented())),
         Check("in_time", f"every hook answers well within {LIMIT_MILLISECONDS} ms", lambda: _in_time(subject)),
-    ]
+    ]  # fmt: skip
 
 
 def rule_table(name: str) -> str:
@@ -244,85 +240,6 @@ def _milliseconds(subject: Subject, question: Question) -> float:
     started = time.perf_counter()
     subject.call(question)
     return (time.perf_counter() - started) * 1000
-
-
-# Unknown is never fine
-
-
-def _unknown(subject: Subject) -> str:
-    """From orders with which nothing is wrong, one fact at a time is made wrong and then unknown."""
-    hooks = [hook for hook in JUDGING if hook in subject.plugin.hooks]
-    if not hooks:
-        return "it judges no orders"
-    tried = 0
-    for world in subject.worlds:
-        tried += _all_lost(subject, world, hooks)
-    for world in subject.worlds[:QUIET_WORLDS]:
-        for alone in one_item(world):
-            tried += _each_wrong(subject, _quiet(subject, alone, hooks), hooks)
-    return f"{tried} facts taken away"
-
-
-def _all_lost(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> int:
-    said = _restrictions(subject, world, hooks)
-    for name in world.order.context:
-        _must_still_speak(subject, world, name, said, hooks)
-    return len(world.order.context)
-
-
-def _each_wrong(subject: Subject, quiet: RandomWorld, hooks: Sequence[str]) -> int:
-    tried = 0
-    for name in subject.vocabulary.names():
-        for value in subject.vocabulary.values(name, quiet.now.date()):
-            wrong = with_fact(quiet, name, value)
-            said = _restrictions(subject, wrong, hooks)
-            if said:
-                _must_still_speak(subject, wrong, name, said, hooks)
-                tried += 1
-    return tried
-
-
-def _must_still_speak(
-    subject: Subject, world: RandomWorld, name: str, said: Mapping[str, set[str]], hooks: Sequence[str]
-) -> None:
-    """Neither without the fact nor with what is no answer to it may an item be fine that was not."""
-    others = {f"without {name}": without(world, name)}
-    if subject.vocabulary.is_measured(name):
-        others[f"with {name} = {UNREADABLE!r}"] = with_fact(world, name, UNREADABLE)
-    for how, other in others.items():
-        after = _restrictions(subject, other, hooks)
-        for item, codes in said.items():
-            if not after.get(item):
-                raise NotConforming(
-                    f"{how} nothing is said any more, otherwise {', '.join(sorted(codes))}; about {subject.told(world)}: "
-                    "what is unknown or cannot be read must be asked for (`unknown` in the rule)"
-                )
-
-
-def _quiet(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> RandomWorld:
-    """A like world in which as little as possible is wrong: each fact in turn takes the value with the fewest answers."""
-    for name in subject.vocabulary.names():
-        best = _count(_restrictions(subject, world, hooks))
-        for value in subject.vocabulary.values(name, world.now.date()) if best else ():
-            other = with_fact(world, name, value)
-            count = _count(_restrictions(subject, other, hooks))
-            if count < best:
-                world, best = other, count
-    return world
-
-
-def _count(said: Mapping[str, set[str]]) -> int:
-    return sum(len(codes) for codes in said.values())
-
-
-def _restrictions(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> dict[str, set[str]]:
-    """By item, the codes of what blocks, asks, delays or closes."""
-    found: dict[str, set[str]] = {}
-    for hook in hooks:
-        for answer in subject.ask(subject.question(world, hook)):
-            if isinstance(answer, GateClosed) or (isinstance(answer, Finding) and answer.kind in RESTRICTING):
-                found.setdefault(answer.item, set()).add(answer.code)
-    return found
 
 
 # Names

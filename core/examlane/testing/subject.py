@@ -18,6 +18,7 @@ from examlane.extension import answers
 from examlane.extension.plugins import GROUP, Plugin, Plugins
 from examlane.extension.rollout import loaded_settings
 from examlane.rulebase import conditions, files
+from examlane.rulebase.files import FIELDS
 from examlane.rulebase.rules import RuleBook
 from examlane.testing import sources
 from examlane.testing.catalogue import Keep, read_catalogue
@@ -110,9 +111,16 @@ class Subject:
                     values.append(value)
         if not self.package:
             return Vocabulary(facts)
-        for name in sources.fact_names(self.package):
+        for name in sources.fact_names(self.package) - self._own_names():
             facts.setdefault(name, [])
         return Vocabulary(facts, sources.words(self.package))
+
+    def _own_names(self) -> set[str]:
+        """What the code also asks for by name, and is no fact: rules, their parameters and data, settings."""
+        tables = [version.content for version in self.plugin.rules.versions]
+        named = {name for table in tables for part in ("parameters", "data", "next") for name in table.get(part, ())}
+        short = {version.rule.partition(".")[2] for version in self.plugin.rules.versions}
+        return named | short | set(self.plugin.schema().fields if self.plugin.schema else ()) | FIELDS
 
     # Asking
 
