@@ -20,6 +20,7 @@ import examlane
 from examlane import Fact, Stage
 from examlane.extension.plugins import HOOKS
 from examlane.testing import World, require, sample, small_hospital
+from examlane.worker import turn
 from examlane_api import scaffold
 from examlane_api.cli import cli
 
@@ -296,7 +297,8 @@ def test_trace_tells_what_was_decided_and_what_each_plugin_says(command: Command
     assert lines[0] == "order O1: what was decided"
     assert any(re.match(r"O1/1 EXAM 示例检查 accepted", line) for line in lines)
     assert any(re.match(r"gate rehab_consent open \(rehab, ", line) for line in lines)
-    rehearsed = lines[lines.index("planned again now, as if it were not booked; nothing is stored") + 1 :]
+    begins = next(index for index, line in enumerate(lines) if line.startswith("planned again now"))
+    rehearsed = lines[begins + 1 :]
     hooks = [line.split()[1] for line in rehearsed[:-1]]
     assert hooks == ["validate_order", "pre_booking_gate", "requirements", "interval_rules", "preparation", "allocate"]
     assert all(re.search(r" [\d.]+ ms ", line) for line in rehearsed[:-1])
@@ -308,6 +310,18 @@ def test_trace_as_json_is_one_object(command: Command, world: World) -> None:
     assert found["order"] == "O1"
     assert {one["hook"] for one in found["said"]} >= {"validate_order", "allocate"}
     assert found["versions"] == [] or found["versions"][0]["evidence"]["plugins"]
+
+
+def test_compare_shows_what_a_shadow_would_have_decided_otherwise(command: Command, world: World) -> None:
+    assert command("compare", "SAMPLE", "rehab").output == "no difference was seen\n"
+    world.switch("SAMPLE", "rehab", Stage.SHADOW)
+    world.database.write(lambda: world.database.rows("UPDATE department_plugin SET required = 0 RETURNING id"))
+    world.order("EXAM")
+    turn(world.hospital, lambda *event: True)  # type: ignore[arg-type,return-value]
+
+    lines = [" ".join(line.split()) for line in command("compare", "SAMPLE", "rehab").output.splitlines()]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d validate_order decided: nothing", lines[-2])
+    assert lines[-1] == "instead: O1/1 confirm rehab.table_limit_unknown rehab.table_limit"
 
 
 def test_trace_of_an_unknown_order_is_one_sentence(generated: Path, world: World) -> None:

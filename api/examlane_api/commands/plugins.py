@@ -14,7 +14,7 @@ import peewee
 
 from examlane import Stage
 from examlane.capacity import masterdata
-from examlane.extension import configuring, health, rollout
+from examlane.extension import configuring, health, rollout, shadow
 from examlane.extension.plugins import HOOKS
 from examlane.insight import trace as insight
 from examlane.storage.fields import epoch
@@ -111,6 +111,19 @@ def trace(number: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2, default=str))
     for line in () if as_json else telling.trace(found, here.settings.zone):
+        click.echo(line)
+
+
+@plugins.command("compare")
+@click.argument("department")
+@click.argument("plugin")
+@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+def compare(department: str, plugin: str, limit: int) -> None:
+    """What a plugin in shadow would have decided otherwise."""
+    here = hospital()
+    configuring.read_settings(here.database, here.plugins, department, plugin)
+    found = shadow.differences(here.database, department, plugin, limit)
+    for line in telling.differences(found, here.settings.zone):
         click.echo(line)
 
 

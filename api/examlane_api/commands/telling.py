@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
+from typing import Any
 
 from examlane.extension.configuring import PluginSettings
 from examlane.extension.health import Health, Place
+from examlane.extension.shadow import Difference
 from examlane.insight.trace import DecidedVersion, Said, Trace
 from examlane.storage.fields import instant
+
+NAMING = ("item", "key", "kind", "code", "rule", "action", "earliest", "latest", "until")
+"""What tells one kept answer from another."""
 
 
 def plugins(found: Iterable[Health], zone: tzinfo) -> Iterator[str]:
@@ -40,6 +45,23 @@ def _shadow(place: Place) -> str:
     return f"   shadow: {asked} compared, {differ} differ{waiting}"
 
 
+def differences(found: Sequence[Difference], zone: tzinfo) -> Iterator[str]:
+    """Two lines for each decision that would have been another one."""
+    for one in found:
+        yield f"{_time(instant(one.at), zone)}  {one.hook:17} decided: {_brief(one.live)}"
+        yield f"{'':35}   instead: {_brief(one.shadow)}"
+    if not found:
+        yield "no difference was seen"
+
+
+def _brief(answers: Any) -> str:
+    """Answers kept as JSON in one line: of each what names it."""
+    if isinstance(answers, dict) and "failure" in answers:
+        return f"FAILED: {answers['failure']}"
+    each = [one for answer in answers if answer for one in (answer if isinstance(answer, list) else [answer])]
+    return "; ".join(" ".join(str(one[name]) for name in NAMING if one.get(name)) for one in each) or "nothing"
+
+
 def settings(department: str, plugin: str, found: PluginSettings) -> Iterator[str]:
     """What counts in the department; what it set itself is marked."""
     required = "required" if found.required else "optional"
@@ -64,7 +86,7 @@ def trace(found: Trace, zone: tzinfo) -> Iterator[str]:
             yield f"    gate     {gate.kind} {gate.state}{code}  ({gate.plugin}, {_time(gate.evaluated_at, zone)})"
     for version in found.versions:
         yield from _version(version, zone)
-    yield "planned again now, as if it were not booked; nothing is stored"
+    yield "planned again now, as if it were not booked (its own seats count as taken); nothing is stored"
     yield from map(_said, found.said)
     for outcome in found.outcome:
         place = f" {_time(outcome.starts_at, zone)} at {outcome.group}" if outcome.starts_at else ""
