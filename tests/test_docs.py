@@ -1,14 +1,10 @@
-"""The documentation says what the code does: links, words, hooks, and the plugin of the guide."""
+"""The documentation says what the code does: links, words and hooks. The guide has tests of its own."""
 
 from __future__ import annotations
 
-import configparser
 import importlib.util
 import inspect
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -165,63 +161,3 @@ def test_the_example_of_a_no_show_sends_to_the_kiosk_once(world: World) -> None:
     missed = noshow.mark(world.hospital, world.item(f"{number}/1").appointment, testing.TESTER)
     assert missed.no_show["action"] == "self_rebook"
     assert missed.no_show["rebook_until"] == "2026-11-23T16:00:00+08:00"
-
-
-# Writing a plugin
-
-
-def written(folder: Path) -> dict[str, str]:
-    """The files of the guide, in a folder."""
-    files = dict(docs.FILE.findall(docs.page("writing-a-plugin.md")))
-    for name, body in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(body, "utf-8")
-    return files
-
-
-def install(folder: Path) -> None:
-    """What `pip install -e .` leaves of a plugin: its name and its entry points."""
-    parser = configparser.ConfigParser()
-    parser.read(folder / "setup.cfg", "utf-8")
-    name, version = parser["metadata"]["name"], parser["metadata"]["version"]
-    told = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    told.mkdir()
-    told.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", "utf-8")
-    points = parser["options.entry_points"]["examlane.plugins"].strip()
-    told.joinpath("entry_points.txt").write_text(f"[examlane.plugins]\n{points}\n", "utf-8")
-
-
-def run(folder: Path, *arguments: str) -> str:
-    paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONUTF8": "1",
-        "EXAMLANE_DATABASE": f"sqlite:///{folder / 'hospital.db'}",
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_plugin_of_the_guide_is_found_and_passes_its_test(tmp_path: Path) -> None:
-    files = written(tmp_path)
-    tree = docs.FENCE.search(docs.section(docs.page("writing-a-plugin.md"), "1. The folder"))
-    assert tree is not None
-    assert {Path(name).name for name in files} == {line.strip() for line in tree[2].splitlines() if "." in line}
-    install(tmp_path)
-    listed = run(tmp_path, "-m", "examlane_api.cli", "plugins", "list")
-    shown = next(line for line in docs.page("writing-a-plugin.md").splitlines() if line.startswith("hysteroscopy "))
-    assert shown in listed.splitlines()
-    assert "7 passed" in run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
-
-
-def test_the_test_of_the_guide_fails_when_a_rule_is_broken(tmp_path: Path) -> None:
-    written(tmp_path)
-    numbers = tmp_path / "examlane_hysteroscopy/rules.toml"
-    numbers.write_text(numbers.read_text("utf-8").replace("first_day = 5", "first_day = 6"), "utf-8")
-    with pytest.raises(AssertionError, match="day_five"):
-        run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")

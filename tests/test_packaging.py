@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOMES = (ROOT / "core", ROOT / "api", *sorted((ROOT / "plugins").iterdir()))
 DATA = (
     *("*.typed", "*.wsdl", "*.toml", "*.csv", "*.sql", "*.html", "*.css", "*.js"),
-    *("*.svg", "*.json", "*.txt", "*.po", "*.mo"),
+    *("*.svg", "*.json", "*.txt", "*.po", "*.mo", "*.jinja"),
 )
 GROUPS = ("console_scripts", "examlane.plugins")
 # Other people's libraries are loaded once; each of our modules is the first of ours in a process of its own.

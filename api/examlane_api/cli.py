@@ -15,12 +15,12 @@ from examlane import worker
 from examlane.capacity import masterdata
 from examlane.errors import ExamlaneError
 from examlane.extension.rules import load_all
-from examlane.hospital import Hospital, open_hospital
 from examlane.insight import invariants
 from examlane.records.audit import Actor
-from examlane.settings import from_environment
 from examlane_api import identity
 from examlane_api.app import create_app
+from examlane_api.commands import hospital
+from examlane_api.commands.plugins import plugins
 from examlane_api.commands.rules import rules
 from examlane_api.peers import webhook_send
 
@@ -34,13 +34,13 @@ def cli() -> None:
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="CSV files to load.")
 def init(data: Path | None) -> None:
     """Create the tables, load the plugins' rules, and load master data from a folder of CSV files."""
-    hospital = _hospital()
-    hospital.database.migrate()
-    loaded = load_all(hospital.database, hospital.plugins, Actor("init", "command"), hospital.clock.now())
+    here = hospital()
+    here.database.migrate()
+    loaded = load_all(here.database, here.plugins, Actor("init", "command"), here.clock.now())
     click.echo(f"{sum(map(len, loaded.values()))} rule versions loaded")
     if data is not None:
-        masterdata.load(hospital.database, masterdata.read_folder(data))
-        click.echo(f"master data loaded, {worker.publish(hospital)} slots published")
+        masterdata.load(here.database, masterdata.read_folder(data))
+        click.echo(f"master data loaded, {worker.publish(here)} slots published")
     click.echo("ready")
 
 
@@ -52,7 +52,7 @@ def init(data: Path | None) -> None:
 @click.option("--threads", default=8, show_default=True)
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
-    app = create_app(_hospital(), secret, address or f"http://{host}:{port}")
+    app = create_app(hospital(), secret, address or f"http://{host}:{port}")
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
@@ -60,11 +60,13 @@ def serve(host: str, port: int, secret: str, address: str, threads: int) -> None
 
 
 @cli.command("worker")
-def work() -> None:
-    """Finish what requests left, notice no-shows, publish slots, and tell the peers."""
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+def work(once: bool) -> None:
+    """Finish what requests left, notice no-shows, publish slots, ask shadows, and tell the peers."""
     stop = threading.Event()
     try:
-        worker.run(_hospital(), webhook_send(), stop.wait)
+        # Only an idle turn wants to wait: then everything due is done.
+        worker.run(hospital(), webhook_send(), (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 
@@ -90,8 +92,8 @@ def demo(port: int, patients: int, seed: int, folder: Path, check: bool, as_json
 @click.option("--only", multiple=True, help="Check only this invariant; may be repeated.")
 def check_invariants(as_json: bool, only: tuple[str, ...]) -> None:
     """Check what must always be true of the data. Exit 0: clean, 2: violated. Reads only."""
-    hospital = _hospital()
-    found = invariants.check(hospital.database, only, clock=hospital.clock)
+    here = hospital()
+    found = invariants.check(here.database, only, clock=here.clock)
     if as_json:
         click.echo(json.dumps(invariants.as_data(found), ensure_ascii=False, indent=2))
     else:
@@ -99,26 +101,6 @@ def check_invariants(as_json: bool, only: tuple[str, ...]) -> None:
             click.echo(f"{violation.id}  {violation.title}: {violation.count}  {list(violation.rows)[:3]}")
         click.echo("clean" if not found else f"{len(found)} violated")
     sys.exit(2 if found else 0)
-
-
-@cli.group()
-def plugins() -> None:
-    """Look at the plugins of this installation."""
-
-
-@plugins.command("list")
-def list_plugins() -> None:
-    """Every plugin with its version and hooks; broken ones with the reason."""
-    found = _hospital().plugins
-    for name, plugin in sorted(found.loaded.items()):
-        if plugin.trusted:
-            continue
-        click.echo(f"{name:14} {plugin.version:8} {plugin.title}  [{', '.join(sorted(plugin.hooks))}]")
-    for name, reason in sorted(found.broken.items()):
-        click.echo(f"{name:14} broken   {reason}")
-
-
-cli.add_command(rules)
 
 
 @cli.group()
@@ -135,7 +117,7 @@ def clients() -> None:
 @click.option("--department", multiple=True, help="As for users; may be repeated.")
 def add_client(code: str, name: str, role: str, department: tuple[str, ...]) -> None:
     """Register a client; its secret is shown this once."""
-    click.echo(f"{code}.{identity.add_client(_hospital().database, code, name or code, role, department)}")
+    click.echo(f"{code}.{identity.add_client(hospital().database, code, name or code, role, department)}")
 
 
 @cli.group()
@@ -154,11 +136,11 @@ def users() -> None:
 )
 def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> None:
     """Register a member of staff; the first password is shown this once."""
-    click.echo(identity.add_user(_hospital().database, login, name or login, role, department))
+    click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-def _hospital() -> Hospital:
-    return open_hospital(from_environment())
+for group in (plugins, rules):
+    cli.add_command(group)
 
 
 def main() -> None:

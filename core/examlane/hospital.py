@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogues
 from examlane.clock import Clock, SystemClock
-from examlane.extension import earliest
+from examlane.extension import earliest, health
 from examlane.extension.dispatch import Dispatcher
 from examlane.extension.plugins import Plugins
 from examlane.extension.rollout import CORE, Rollouts
@@ -41,12 +42,15 @@ def open_hospital(settings: Settings, clock: Clock | None = None, plugins: Plugi
     found = Plugins().discover() if plugins is None else plugins
     if CORE not in found.loaded:
         found.register(CORE, earliest, trusted=True)
+    watch = clock or SystemClock()
     return Hospital(
         database=database,
-        clock=clock or SystemClock(),
+        clock=watch,
         settings=settings,
         plugins=found,
-        dispatcher=Dispatcher(settings.hook_seconds, thread_ends=database.close),
+        dispatcher=Dispatcher(
+            settings.hook_seconds, thread_ends=database.close, turned=partial(health.note, database, watch)
+        ),
         catalogues=Catalogues(database, settings.zone),
         rollouts=Rollouts(database, found, settings.pilot_salt, {"time_zone": settings.zone.key}),
     )

@@ -46,6 +46,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "rules.approve": ("POST", "/rules/quiet.rule/versions/2/approvals", {"role": "pharmacy"}),
     "rules.choose": ("PUT", "/rules/choices", {"plugin": "quiet", "choice": "a", "profile": "b"}),
     "rules.trial": ("POST", "/rules/trial", {"plugin": "quiet"}),
+    "plugin.configure": ("PUT", "/departments/US/plugins/ecg/settings", {"settings": {}}),
 }
 CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "pharmacist": "approver",
            "stranger": "nobody", "": ""}  # fmt: skip

@@ -174,7 +174,7 @@ def register_errors(app: Flask) -> None:
     def mark(answer: Response) -> Response:
         if g.get("replayed"):
             answer.headers["Idempotency-Replayed"] = "true"
-        if g.get("version"):
+        if g.get("version") is not None:
             answer.set_etag(str(g.version))
         return answer
 

@@ -1,17 +1,19 @@
-"""Departments: their modes and the stages of their plugins, read and switched."""
+"""Departments: their modes, the stages of their plugins and the settings of these, read and switched."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from flask import g
+
 from examlane.errors import NotFound
-from examlane.extension import rollout
+from examlane.extension import configuring, rollout
 from examlane.extension.rollout import DepartmentRow
 from examlane.storage.fields import epoch, maybe_instant
 from examlane_api.answers import words
 from examlane_api.rest import schemas
-from examlane_api.rest.api import actor, answers, blueprint, hospital, operation
+from examlane_api.rest.api import actor, answers, blueprint, expecting, hospital, operation
 
 blp = blueprint("departments", "Departments, modes and plugin stages")
 
@@ -57,6 +59,39 @@ def set_stage(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]
         pilot_percent=body["pilot_percent"], version=body["version"],
     )  # fmt: skip
     return _one(code)
+
+
+@blp.route("/departments/<string:code>/plugins/<string:plugin>/settings", methods=["GET"])
+@blp.response(200, schemas.PluginSettingsAnswer())
+@operation("plugin.configure")
+def read_settings(code: str, plugin: str) -> Mapping[str, Any]:
+    """What a department has set for a plugin, and what counts there with the plugin's defaults."""
+    return _settings(code, plugin)
+
+
+@blp.route("/departments/<string:code>/plugins/<string:plugin>/settings", methods=["PUT"])
+@blp.arguments(schemas.PluginSettings())
+@blp.response(200, schemas.PluginSettingsAnswer())
+@operation("plugin.configure")
+def set_settings(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]:
+    """Set all settings of a plugin in a department. `version` or If-Match names the version that was read."""
+    here, body = hospital(), expecting(body)
+    configuring.set_settings(
+        here.database, here.plugins, code, plugin, actor(), epoch(here.clock.now()), settings=body["settings"],
+        required=body["required"], position=body["position"], version=body["version"],
+    )  # fmt: skip
+    return _settings(code, plugin)
+
+
+def _settings(code: str, plugin: str) -> Mapping[str, Any]:
+    found = configuring.read_settings(hospital().database, hospital().plugins, code, plugin)
+    g.version = found.version
+    return {
+        "department": code, "plugin": plugin, "stage": found.stage, "required": found.required,
+        "position": found.position, "version": found.version, "changed_by": found.changed_by,
+        "changed_at": answers().time(maybe_instant(found.changed_at)), "settings": found.stored,
+        "effective": found.effective, "problem": found.problem,
+    }  # fmt: skip
 
 
 def _one(code: str) -> Mapping[str, Any]:

@@ -165,6 +165,15 @@ class PluginStage(Schema):
     version = Whole(0, 1_000_000, load_default=None, allow_none=True)
 
 
+class PluginSettings(Schema):
+    """All settings; what is left out takes the plugin's default. `required` and `position` stay where null."""
+
+    settings = ByName(Code(64), fields.Raw(allow_none=True), 60, required=True)
+    required = YesNo(load_default=None, allow_none=True)
+    position = Whole(0, 999, load_default=None, allow_none=True)
+    version = Whole(0, 1_000_000, load_default=None, allow_none=True)
+
+
 # What we answer
 
 
@@ -293,6 +302,22 @@ class PluginAnswer(Schema):
     version = fields.Integer()
     changed_by = fields.String()
     changed_at = fields.String(allow_none=True)
+
+
+class PluginSettingsAnswer(Schema):
+    """`settings` are those that were set, `effective` those with the plugin's defaults."""
+
+    department = fields.String()
+    plugin = fields.String()
+    stage = fields.String()
+    required = fields.Boolean()
+    position = fields.Integer()
+    version = fields.Integer()
+    changed_by = fields.String()
+    changed_at = fields.String(allow_none=True)
+    settings = fields.Dict()
+    effective = fields.Dict()
+    problem = fields.String()
 
 
 class DepartmentAnswer(Schema):

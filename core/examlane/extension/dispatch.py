@@ -30,6 +30,8 @@ Owner = tuple[str, str]
 """A department and a plugin asked for it."""
 Work = Callable[[], tuple[Any, str]]
 """A call that returns the answer and its failure, and never raises."""
+Turned = Callable[[str, str, str, str], None]
+"""Hears that a department's plugin rests at a hook, with its last failure, or with none that it answers again."""
 Check = Callable[[Any], Any]
 """Returns the answer as it may be used, or raises `ValueError` saying what is wrong with it."""
 
@@ -69,9 +71,11 @@ class Dispatcher:
         seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
         thread_ends: Callable[[], None] = lambda: None,
+        turned: Turned = lambda department, plugin, hook, failure: None,
     ) -> None:
         self._seconds = seconds
         self._monotonic = monotonic
+        self._turned = turned
         self._pool = Pool(thread_ends)
         self._breakers: dict[tuple[str, str, str], Breaker] = {}
 
@@ -114,8 +118,8 @@ class Dispatcher:
         if not breaker.admits():
             return None, "breaker open"
         value, failure = self._pool.call((department, plugin.name), work, limit)
-        if failure != NO_THREAD:
-            breaker.note(not failure)
+        if failure != NO_THREAD and breaker.note(not failure):
+            self._turned(department, plugin.name, hook, failure)
         return value, failure
 
 
@@ -167,16 +171,19 @@ class Breaker:
             self._open_until = self._monotonic() + OPEN_SECONDS
             return True
 
-    def note(self, succeeded: bool) -> None:
+    def note(self, succeeded: bool) -> bool:
+        """Count an outcome; returns whether it opened or closed the breaker."""
         with self._lock:
+            before = self.is_open
             if succeeded:
                 self._open_until = None
                 self._failures.clear()
-                return
+                return before
             now = self._monotonic()
             self._failures.append(now)
             if len(self._failures) == FAILURES and now - self._failures[0] <= WINDOW_SECONDS:
                 self._open_until = now + OPEN_SECONDS
+            return before != self.is_open
 
 
 class Pool:

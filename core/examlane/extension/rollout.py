@@ -201,13 +201,13 @@ def set_mode(
         row = database.row("SELECT mode, version FROM department WHERE code = ?", department)
         if row is None:
             raise NotFound("department", department)
-        _fresh(version, row[1])
+        fresh(version, row[1])
         changed = database.rows(
             "UPDATE department SET mode = ?, mode_changed_by = ?, mode_changed_at = ?, version = version + 1 "
             "WHERE code = ? AND version = ? RETURNING id",
             mode.value, actor.name, now, department, row[1],
         )  # fmt: skip
-        _won(changed)
+        won(changed)
         bump(database, "rollout")
         audit.record(database, actor, "department.mode", "department", department, now, before=row[0], after=mode.value)
 
@@ -237,7 +237,7 @@ def set_stage(
             "SELECT id, stage, pilot_percent, version FROM department_plugin WHERE department_id = ? AND plugin = ?",
             key, plugin,
         )  # fmt: skip
-        _fresh(version, row[3] if row else 0)
+        fresh(version, row[3] if row else 0)
         percent = pilot_percent if pilot_percent is not None else (row[2] if row else 10)
         if row is None:
             database.insert(
@@ -250,7 +250,7 @@ def set_stage(
                 "version = version + 1 WHERE id = ? AND version = ? RETURNING id",
                 stage.value, percent, actor.name, now, row[0], row[3],
             )  # fmt: skip
-            _won(changed)
+            won(changed)
         bump(database, "rollout")
         audit.record(
             database, actor, "plugin.stage", "department", department, now,
@@ -260,12 +260,14 @@ def set_stage(
     database.write(switch)
 
 
-def _won(changed: Sequence[Any]) -> None:
+def won(changed: Sequence[Any]) -> None:
+    """Raise `Conflict` when a change met no row at the version that was read."""
     if not changed:
         raise Conflict("version_conflict", CHANGED)
 
 
-def _fresh(expected: int | None, actual: int) -> None:
+def fresh(expected: int | None, actual: int) -> None:
+    """Raise `Conflict` when the caller has read another version than the present one."""
     if expected is not None and expected != actual:
         raise Conflict("version_conflict", CHANGED)
 

@@ -27,6 +27,18 @@ ANSWERED = "UPDATE shadow_decision SET shadow = ?, differs = ?, asked_at = ? WHE
 
 COLLECTED = ("validate_order", "pre_booking_gate", "interval_rules", "preparation")
 NOT_ASKED = "no longer in shadow"
+DIFFERENCES = """SELECT hook, created_at, live, shadow FROM shadow_decision
+WHERE department = ? AND plugin = ? AND differs = 1 ORDER BY id DESC LIMIT ?"""
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A decision that would have been another one, as JSON data; `at` in UTC seconds."""
+
+    hook: str
+    at: int
+    live: Any
+    shadow: Any
+
 
 AvailabilityFor = Callable[[BookingRequest], Availability]
 
@@ -72,6 +84,12 @@ def ask_pending(
         differs = None if not links else int(differ(hook, json.loads(live), said))
         database.write(partial(database.rows, ANSWERED, dump(said), differs, now, key))
     return len(rows)
+
+
+def differences(database: Database, department: str, plugin: str, limit: int) -> list[Difference]:
+    """Where a plugin would have decided otherwise in a department, newest first."""
+    rows = database.rows(DIFFERENCES, department, plugin, limit)
+    return [Difference(hook, at, json.loads(live), json.loads(said)) for hook, at, live, said in rows]
 
 
 def _ask(

@@ -73,10 +73,15 @@ class RuleSet:
 
 def read(plugin: str, package: str) -> RuleSet:
     """The rules that a package ships; an empty set when it ships none. Raises `ValueError` naming rule and fault."""
+    return parse(plugin, _texts(package))
+
+
+def parse(plugin: str, texts: Iterable[tuple[str, str]]) -> RuleSet:
+    """The rules of some files, each with its name and text. Raises `ValueError` naming rule and fault."""
     versions: list[Version] = []
     choices: dict[str, Choice] = {}
     subjects: dict[str, Text] = {}
-    for name, text in _texts(package):
+    for name, text in texts:
         data = tomllib.loads(text)
         choices.update({key: _choice(key, table) for key, table in data.get("choice", {}).items()})
         defaults = data.get("defaults", {})

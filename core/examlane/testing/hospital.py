@@ -1,11 +1,11 @@
-"""For tests: a small hospital on a real database, with one department, and the messages that make it move."""
+"""A small hospital on a real database, with one department, and the messages that make it move."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +23,6 @@ from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
 from examlane.orders.release import PaymentData
 from examlane.records.audit import Actor
-from examlane.rulebase import files
-from examlane.rulebase.rules import RuleBook
 from examlane.settings import Settings
 from examlane.storage.fields import dump, epoch
 from examlane.storage.models import DepartmentPlugin
@@ -179,12 +177,6 @@ def small_hospital(
     masterdata.load(hospital.database, {**DATA, **(data or {})})
     publish(hospital, days)
     return World(hospital, clock)
-
-
-def rule_book(plugin: str, package: str, day: date | None = None, **profiles: str) -> RuleBook:
-    """The rules that a package ships as they count on a day (by default that of `MORNING`), in some profiles."""
-    shipped = files.read(plugin, package)
-    return files.book(shipped.versions, shipped.choices, profiles, day or MORNING.date())
 
 
 def publish(hospital: Hospital, days: int) -> int:
