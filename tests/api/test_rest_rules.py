@@ -162,12 +162,17 @@ def test_an_answer_that_was_lost_is_made_anew(site: Any) -> None:
     assert propose(site, key="k").json == first
 
 
+def chosen(answer: Any) -> Any:
+    """The choice of the plugin of these tests; the core has one of its own."""
+    return next(choice for choice in answer.json["choices"] if choice["plugin"] == "kidney")
+
+
 def test_a_source_is_chosen_openly(site: Any) -> None:
-    (choice,) = site.get("/rules/choices", caller="pharmacist").json["choices"]
+    choice = chosen(site.get("/rules/choices", caller="pharmacist"))
     assert (choice["choice"], choice["profile"], choice["chosen_by"]) == ("metformin", "acr_2021", "")
     assert choice["profiles"]["cn_48h"]["zh"] == "中度起停药 48 小时"
     body = {"plugin": "kidney", "choice": "metformin", "profile": "cn_48h"}
-    (choice,) = site.put("/rules/choices", body, caller="console").json["choices"]
+    choice = chosen(site.put("/rules/choices", body, caller="console"))
 
     assert (choice["profile"], choice["chosen_by"]) == ("cn_48h", "console")
     assert site.get("/rules/kidney.metformin", caller="console").json["counts"] == "2026.1-cn48h"

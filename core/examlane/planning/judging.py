@@ -84,6 +84,17 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """What a department's plugins said of its items of one order, or why they count as closed."""
+
+    items: Sequence[OpenItem]
+    mode: DepartmentMode
+    findings: Sequence[Finding] = ()
+    gates: Sequence[NamedGate] = ()
+    closed: str = ""
+
+
 class Judge:
     """Asks each executing department's chain about its items of one snapshot."""
 
@@ -116,44 +127,46 @@ class Judge:
 
     def verdicts(self, snapshot: Snapshot) -> list[Verdict]:
         """One verdict an open item, in order."""
-        found: dict[int, Verdict] = {}
+        heard = [
+            self._heard(department, number, items, snapshot)
+            for (number, department), items in _by_order(snapshot.items).items()
+        ]
         departments = {item.department for item in snapshot.items} | {exam.item.department for exam in snapshot.exams}
         rules, _failed = self.interval_rules(departments, snapshot.patient, snapshot.context())
-        for (number, department), items in _by_order(snapshot.items).items():
-            order = replace(items[0].order, number=number, items=tuple(item.view for item in items))
-            others = _related(rules, items, snapshot, self._now)
-            for item, verdict in self._judge(department, order, items, snapshot, others).items():
-                found[item] = verdict
+        found: dict[int, Verdict] = {}
+        for one in heard:
+            others = _related(rules, one.items, snapshot, self._now)
+            found.update({item.id: self._verdict(one, item, others, snapshot.evidence) for item in one.items})
         return [found[item.id] for item in snapshot.items]
 
-    def _judge(
-        self,
-        department: str,
-        order: OrderView,
-        items: Sequence[OpenItem],
-        snapshot: Snapshot,
-        others: Sequence[Finding],
-    ) -> dict[int, Verdict]:
+    def _heard(self, department: str, number: str, items: Sequence[OpenItem], snapshot: Snapshot) -> _Heard:
+        """What a department says of its items of one order; nothing where it is not asked."""
         mode = self._rollout.mode(department)
         if mode is DepartmentMode.EXTERNAL:
-            return {item.id: Verdict(item, "accepted", "department_external") for item in items}
+            return _Heard(items, mode)
         if self._rollout.missing(department, snapshot.patient.id):
-            return {item.id: _closed(item, "required_plugin_missing") for item in items}
+            return _Heard(items, mode, closed="required_plugin_missing")
+        order = replace(items[0].order, number=number, items=tuple(item.view for item in items))
         findings, failed = self.findings(department, order, snapshot.patient, snapshot.evidence)
         if failed:
-            return {item.id: _closed(item, "unverified") for item in items}
-        gates = self.gates(department, order, snapshot.patient, snapshot.evidence)
-        return {
-            item.id: _verdict(
-                item,
-                [finding for finding in (*findings, *others) if finding.item == item.key],
-                [gate for gate in gates if gate.answer.item == item.key],
-                snapshot.evidence,
-                mode,
-                self._hospital.settings.release[order.encounter.encounter_class],
-            )
-            for item in items
-        }
+            return _Heard(items, mode, closed="unverified")
+        return _Heard(items, mode, findings, self.gates(department, order, snapshot.patient, snapshot.evidence))
+
+    def _verdict(
+        self, heard: _Heard, item: OpenItem, others: Sequence[Finding], evidence: Sequence[EvidenceView]
+    ) -> Verdict:
+        if heard.mode is DepartmentMode.EXTERNAL:
+            return Verdict(item, "accepted", "department_external")
+        if heard.closed:
+            return _closed(item, heard.closed)
+        return _verdict(
+            item,
+            [finding for finding in (*heard.findings, *others) if finding.item == item.key],
+            [gate for gate in heard.gates if gate.answer.item == item.key],
+            evidence,
+            heard.mode,
+            self._hospital.settings.release[item.order.encounter.encounter_class],
+        )
 
     def findings(
         self, department: str, order: OrderView, patient: PatientView, evidence: Sequence[EvidenceView]
