@@ -190,21 +190,22 @@ def test_the_table_of_the_readme_is_brought_up_to_date(command: Command, generat
     path = generated / "README.md"
     written = path.read_text("utf-8")
     path.write_text(re.sub(r"\| `rehab.*\n", "", written), "utf-8")
-    assert "README.md has no row for" in command("check", "rehab", "--worlds", "1").output
+    assert "no table has a row for" in command("check", "rehab", "--worlds", "1").output
 
     assert command("check", "rehab", "--worlds", "1", "--write-table").exit_code == 0
     assert path.read_text("utf-8") == written
 
 
-def test_a_readme_without_a_place_for_the_table_is_left_alone(command: Command, generated: Path) -> None:
-    path = generated / "README.md"
+def test_a_readme_without_a_place_for_the_table_gets_a_page_beside_it(command: Command, generated: Path) -> None:
+    path, beside = generated / "README.md", generated / "RULES.md"
     written = path.read_text("utf-8")
-    path.write_text(written.replace("<!-- rules -->", ""), "utf-8")
-    told = command("check", "rehab", "--write-table")
+    path.write_text("# Rehabilitation\n", "utf-8")
+    told = command("check", "rehab", "--worlds", "1", "--write-table")
     path.write_text(written, "utf-8")
 
-    assert told.exit_code == 1
-    assert "put <!-- rules --> and <!-- end --> where it belongs" in told.output
+    assert told.exit_code == 0, told.output
+    assert "| `rehab.table_limit` | block: the patient is heavier than the 150 kg" in beside.read_text("utf-8")
+    beside.unlink()
 
 
 # Switching and setting

@@ -159,7 +159,7 @@ def test_a_plugin_needs_a_title(faulty: Faulty) -> None:
 
 
 def test_every_rule_needs_a_row_in_a_table_not_only_a_mention(faulty: Faulty) -> None:
-    with pytest.raises(NotConforming, match=r"no row for faulty.pregnant.*--write-table"):
+    with pytest.raises(NotConforming, match=r"no table has a row for faulty.pregnant.*--write-table"):
         faulty(readme="the rule `faulty.pregnant` is a good one")("documented")
 
 
@@ -173,6 +173,14 @@ def test_a_restriction_that_other_facts_would_hide_is_found_from_an_order_with_n
 
     with pytest.raises(NotConforming, match=r"without metformin nothing is said any more, otherwise faulty.metformin"):
         faulty(hidden, worlds=4)("unknown_is_never_fine")
+
+
+def test_a_rule_whose_facts_are_never_unknown_is_left_to_its_author(faulty: Faulty) -> None:
+    declared = RULES.replace('unknown = "confirm"', 'unknown = "never"').replace('    { given = {}, says = "confirm" },', "")
+    silent = body(f"if order.known('pregnant'):\n    {ONE.format(code=repr('faulty.pregnant'), more='')}\nreturn []")
+    check = faulty(silent, declared)
+
+    assert check("unknown_is_never_fine").endswith("1 rules of facts that are never unknown")
 
 
 def test_an_answer_that_cannot_be_read_must_be_asked_for_too(faulty: Faulty) -> None:

@@ -92,6 +92,17 @@ def test_nothing_of_what_a_failure_says_is_kept_because_it_may_name_a_patient(wo
     assert json.loads(detail) == {"department": "US", "hook": "validate_order", "failure": "RuntimeError"}
 
 
+def test_a_rest_is_noted_once_however_often_the_trial_call_fails(world: World, moody: Moody) -> None:
+    world.switch("US", "moody")
+    moody.fails = True
+    for patient in range(5):
+        world.order("US-THYROID", patient=f"P{patient}")
+        breaker = world.hospital.dispatcher.breaker("US", "moody", "validate_order")
+        breaker._open_until = None if breaker._open_until is None else 0.0
+
+    assert world.database.value("SELECT count(*) FROM audit WHERE action = 'plugin.rests'") == 1
+
+
 def test_two_failures_are_no_rest(world: World, moody: Moody) -> None:
     world.switch("US", "moody")
     moody.fails = True

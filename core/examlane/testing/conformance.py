@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from marshmallow import ValidationError
 
 from examlane.domain import Finding, GateClosed, GateOpen, Infeasible, IntervalRule, NoShowDecision
 from examlane.extension.shadow import plain
-from examlane.rulebase.rules import UNKNOWN, RuleBook
+from examlane.rulebase.rules import UNKNOWN, Rule, RuleBook
 from examlane.storage.fields import dump
 from examlane.testing import sources, unknowns
 from examlane.testing.shipped import Tables
@@ -57,15 +56,14 @@ def checks(
     tables: Tables | None = None,
     departments: Iterable[str] = (),
     worlds: Sequence[int] = range(WORLDS),
-    readme: Path | None = None,
+    folder: Path | None = None,
 ) -> list[Check]:
     """The checks of an installed plugin, or of a `module` that is not installed.
 
     The worlds are made of the package's `sample.toml`, or of `tables` of master data; `departments` limits them. Each
-    number of `worlds` is one world: give a single one to see a failure again.
+    number of `worlds` is one world: give a single one to see a failure again. `folder` holds README.md and RULES.md.
     """
     subject = Subject(name, module, tables, tuple(departments), tuple(worlds))
-    documented = cache(lambda: _readme(subject, readme))
     return [
         Check("loads", "it loads: hooks marked and spelt right, rules with source, unit and cases", lambda: _loads(subject)),
         Check("imports", "it imports examlane and the standard library only", lambda: _imports(subject)),
@@ -79,7 +77,7 @@ def checks(
         ),
         Check("names_its_rules", "findings, gates and distances name a rule that exists", lambda: _named(subject)),
         Check("prefixes_its_codes", "every code begins with the plugin's name", lambda: _prefixed(subject)),
-        Check("documented", "the README has a row for every rule", lambda: _documented(subject, documented())),
+        Check("documented", "README.md or RULES.md has a row for every rule", lambda: _documented(subject, folder)),
         Check("in_time", f"every hook answers well within {LIMIT_MILLISECONDS} ms", lambda: _in_time(subject)),
     ]  # fmt: skip
 
@@ -92,15 +90,11 @@ def rule_table(name: str) -> str:
 
 
 def write_rule_table(name: str) -> Path:
-    """Bring the table in a plugin's README up to date. Raises `NotConforming` where it has no place for one."""
-    path = sources.readme_file(Subject(name).package)
-    if path is None:
-        raise NotConforming(f"there is no README.md beside the package of {name}")
-    try:
-        path.write_text(sources.with_table(path.read_text("utf-8"), rule_table(name)), encoding="utf-8", newline="\n")
-    except ValueError as error:
-        raise NotConforming(f"{path}: {error}") from error
-    return path
+    """Bring the table in a plugin's README, or its RULES.md, up to date. Raises `NotConforming` without a README."""
+    home = sources.home_of(Subject(name).package)
+    if home is None:
+        raise NotConforming(f"there is no README.md beside the package of {name}: write one, or install it with -e")
+    return sources.write_table(home, rule_table(name))
 
 
 # What stands in files
@@ -136,16 +130,13 @@ def _settings(subject: Subject) -> str:
     raise NotConforming("an unknown setting is accepted: leave marshmallow's `unknown = RAISE` as it is")
 
 
-def _readme(subject: Subject, path: Path | None) -> str:
-    return path.read_text("utf-8") if path else sources.readme(subject.package, subject.distribution)
-
-
-def _documented(subject: Subject, text: str) -> str:
+def _documented(subject: Subject, folder: Path | None) -> str:
+    text = sources.documents(subject.package, subject.distribution, folder) if subject.plugin else ""
     ids = sorted({version.rule for version in subject.plugin.rules.versions})
     missing = sources.undocumented(text, ids)
     if missing:
         how = f"`examlane plugins check {subject.name} --write-table` adds it"
-        raise NotConforming(f"README.md has no row for {', '.join(missing[:5])}: {how}")
+        raise NotConforming(f"no table has a row for {', '.join(missing[:5])}: {how}")
     return f"{len(ids)} rules"
 
 
@@ -258,20 +249,24 @@ def _named(subject: Subject) -> str:
 
 
 def _rule_fault(answer: Any, book: RuleBook) -> str:
-    known = {rule.id: rule for rule in book.rules.values()}
     if isinstance(answer, GateClosed):
-        stem = answer.code.removesuffix(UNKNOWN)
-        fits = any(stem == rule or stem.startswith((f"{rule}_", f"{rule}.")) for rule in known)
-        return "" if fits else f"the gate's code {answer.code} is not, and does not begin with, the id of a rule"
+        known = _rule_of(answer.code.removesuffix(UNKNOWN), book)
+        return "" if known else f"the gate's code {answer.code} is not, and does not begin with, the id of a rule"
     if not isinstance(answer, Finding | IntervalRule):
         return ""
-    version = answer.rule_version if isinstance(answer, Finding) else answer.version
-    if answer.rule not in known:
+    rule = _rule_of(answer.rule, book)
+    if rule is None or (isinstance(answer, Finding) and answer.rule != rule.id):
         return f"{answer.rule or 'no rule'} is named, which is not in the rule files: take it from `rules`"
-    rule = known[answer.rule]
+    version = answer.rule_version if isinstance(answer, Finding) else answer.version
     if (version, answer.source) != (rule.version, rule.source):
         return f"{answer.rule} is named with version {version!r} and source {answer.source!r}, not those of its file"
     return ""
+
+
+def _rule_of(name: str, book: RuleBook) -> Rule | None:
+    """The rule of this name, or the longest whose id it begins with: one rule may have several distances or gates."""
+    fitting = [rule for rule in book.rules.values() if name == rule.id or name.startswith((f"{rule.id}_", f"{rule.id}."))]
+    return max(fitting, key=lambda rule: len(rule.id), default=None)
 
 
 def _prefixed(subject: Subject) -> str:

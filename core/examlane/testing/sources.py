@@ -17,6 +17,8 @@ from examlane.rulebase.rules import Rule
 WORD = re.compile(r"[a-z][a-z0-9_]{2,47}")
 ALLOWED = frozenset({"marshmallow"})
 """Beside the standard library: what `SettingsSchema` is made with."""
+README, RULES = "README.md", "RULES.md"
+NO_TABLE = "<!-- rules -->\n<!-- end -->"
 MARKED = re.compile(r"<!-- rules -->\n.*?<!-- end -->", re.S)
 FACT_READERS = ("known", "get")
 
@@ -83,29 +85,34 @@ def words(package: str) -> list[str]:
     return sorted({word for _, tree in trees(package) for word in _texts(ast.walk(tree)) if WORD.fullmatch(word)})
 
 
-def readme(package: str, distribution: Distribution | None) -> str:
-    """The README beside a package or in it, or else the description that its distribution was built with."""
-    if path := readme_file(package):
-        return path.read_text("utf-8")
+def documents(package: str, distribution: Distribution | None, folder: Path | None = None) -> str:
+    """README.md and RULES.md of a folder, by default that of the package or the one above; else what was installed."""
+    home = folder or home_of(package)
+    found = [home / name for name in (README, RULES) if (home / name).is_file()] if home else []
+    if found:
+        return "\n".join(path.read_text("utf-8") for path in found)
     return str(distribution.metadata.json.get("description", "")) if distribution else ""
 
 
-def readme_file(package: str) -> Path | None:
+def home_of(package: str) -> Path | None:
+    """The folder with a package's README: the one above it, or its own."""
     folder = Path(str(files(package)))
-    near = (folder.parent / "README.md", folder / "README.md")
-    return next((path for path in near if path.is_file()), None)
+    return next((home for home in (folder.parent, folder) if (home / README).is_file()), None)
+
+
+def write_table(home: Path, table: str) -> Path:
+    """Put the table of rules between the marks of the README, or else into a RULES.md beside it; returns which."""
+    text = (home / README).read_text("utf-8")
+    path = home / (README if MARKED.search(text) else RULES)
+    text = text if path.name == README else f"# Rules\n\n{NO_TABLE}\n"
+    written = MARKED.sub(lambda _: f"<!-- rules -->\n{table}\n<!-- end -->", text, count=1)
+    path.write_text(written, encoding="utf-8", newline="\n")
+    return path
 
 
 def rule_rows(rules: Iterable[Rule]) -> list[str]:
     """The rows of the README's table: each rule with what it says, its version and its source."""
     return [f"| `{rule.id}` | {_cell(_saying(rule))} | {rule.version} | {_cell(rule.source)} |" for rule in rules]
-
-
-def with_table(text: str, table: str) -> str:
-    """A README with its table of rules replaced. Raises `ValueError` for one without the two marks."""
-    if not MARKED.search(text):
-        raise ValueError("the README has no place for the table: put <!-- rules --> and <!-- end --> where it belongs")
-    return MARKED.sub(lambda _: f"<!-- rules -->\n{table}\n<!-- end -->", text, count=1)
 
 
 def undocumented(text: str, ids: Iterable[str]) -> list[str]:

@@ -90,7 +90,20 @@ class Subject:
         shipped = self.plugin.rules
         dice = random.Random(f"profiles {number}")
         chosen = {name: dice.choice(sorted(choice.profiles)) for name, choice in sorted(shipped.choices.items())}
-        return files.book(shipped.versions, shipped.choices, chosen, MORNING.date())
+        profiles = tuple(chosen.items())
+        if profiles not in self._books:
+            self._books[profiles] = files.book(shipped.versions, shipped.choices, chosen, MORNING.date())
+        return self._books[profiles]
+
+    @cached_property
+    def _books(self) -> dict[tuple[tuple[str, str], ...], RuleBook]:
+        return {}
+
+    @cached_property
+    def always_known(self) -> frozenset[str]:
+        """The rules that say of themselves that their facts are never unknown: what is not there says something too."""
+        versions = self.plugin.rules.versions
+        return frozenset(version.rule for version in versions if version.content.get("unknown") == "never")
 
     @cached_property
     def worlds(self) -> tuple[RandomWorld, ...]:
@@ -164,24 +177,25 @@ class Subject:
 
 
 def _asked(world: RandomWorld, hook: str) -> tuple[dict[str, Any], Callable[[Any], Any]]:
-    order, items = world.order, [item for order in world.orders for item in order.items]
-    now = {"patient": world.patient, "now": world.now}
-    if hook in ("validate_order", "pre_booking_gate"):
-        check = answers.findings if hook == "validate_order" else answers.gates
-        arguments = {**now, "order": order, "evidence": world.evidence}
-        return arguments, answers.about(check, [item.key for item in order.items])
-    if hook == "requirements":
-        groups = {group.code: group for group in world.groups}
-        arguments = {**now, "orders": world.orders, "groups": world.groups, "evidence": world.evidence}
-        return arguments, answers.about(answers.requirements, [item.key for item in items], groups)
-    if hook == "interval_rules":
-        return {**now, "context": order.context}, answers.interval_rules
-    if hook == "preparation":
-        return {**now, "items": order.items, "context": order.context}, answers.preparation
-    if hook == "allocate":
-        arguments = {"request": world.request, "availability": world.availability}
-        return arguments, answers.about(answers.proposals, world.request)
-    return {"no_show": world.no_show}, answers.no_show
+    """Whatever a hook may take, by name, and the check of its answer."""
+    groups = {group.code: group for group in world.groups}
+    together = [item.key for order in world.orders for item in order.items]
+    own = [item.key for item in world.order.items]
+    arguments = {
+        "order": world.order, "orders": world.orders, "items": world.order.items, "context": world.order.context,
+        "patient": world.patient, "groups": world.groups, "evidence": world.evidence, "now": world.now,
+        "request": world.request, "availability": world.availability, "no_show": world.no_show,
+    }  # fmt: skip
+    checks: dict[str, Callable[[Any], Any]] = {
+        "validate_order": answers.about(answers.findings, own),
+        "pre_booking_gate": answers.about(answers.gates, own),
+        "requirements": answers.about(answers.requirements, together, groups),
+        "interval_rules": answers.interval_rules,
+        "preparation": answers.preparation,
+        "allocate": answers.about(answers.proposals, world.request),
+        "on_no_show": answers.no_show,
+    }
+    return arguments, checks[hook]
 
 
 def _spoken_of(rule: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
-from examlane.domain import Finding, FindingKind, GateClosed
+from examlane.domain import Finding, FindingKind, GateClosed, PatientView, Sex
 from examlane.testing.subject import NotConforming, Subject, one_item, with_fact, without
 from examlane.testing.worlds import RandomWorld
 
-QUIET_WORLDS = 12
+QUIET_WORLDS = 8
 """How many worlds are searched for an order with which nothing is wrong."""
 UNREADABLE = "unreadable"
 """What is no answer where the rules speak of numbers, or of yes and no."""
@@ -24,13 +26,18 @@ def check(subject: Subject) -> str:
     hooks = [hook for hook in JUDGING if hook in subject.plugin.hooks]
     if not hooks:
         return "it judges no orders"
-    tried = 0
-    for world in subject.worlds:
-        tried += _all_lost(subject, world, hooks)
-    for world in subject.worlds[:QUIET_WORLDS]:
+    worlds = [replace(world, patient=_anybody(world)) for world in subject.worlds]
+    tried = sum(_all_lost(subject, world, hooks) for world in worlds)
+    for world in worlds[:QUIET_WORLDS]:
         for alone in one_item(world):
             tried += _each_wrong(subject, _quiet(subject, alone, hooks), hooks)
-    return f"{tried} facts taken away"
+    beyond = f", {len(subject.always_known)} rules of facts that are never unknown" if subject.always_known else ""
+    return f"{tried} facts taken away{beyond}"
+
+
+def _anybody(world: RandomWorld) -> PatientView:
+    """A patient to whom every question applies, that of pregnancy too."""
+    return replace(world.patient, sex=Sex.FEMALE, birth_date=world.now.date() - timedelta(days=33 * 366))
 
 
 def _all_lost(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> int:
@@ -42,8 +49,8 @@ def _all_lost(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> int
 
 def _each_wrong(subject: Subject, quiet: RandomWorld, hooks: Sequence[str]) -> int:
     tried = 0
-    for name in subject.vocabulary.names():
-        for value in subject.vocabulary.values(name, quiet.now.date()):
+    for name in sorted(subject.vocabulary.facts):
+        for value in subject.vocabulary.telling(name, quiet.now.date()):
             wrong = with_fact(quiet, name, value)
             said = _restrictions(subject, wrong, hooks)
             if said:
@@ -60,18 +67,19 @@ def _must_still_speak(
     if subject.vocabulary.is_measured(name):
         changes[f"with {name} = {UNREADABLE!r}"] = partial(with_fact, name=name, value=UNREADABLE)
     for how, change in changes.items():
-        if _lost(said, _restrictions(subject, change(world), hooks)):
+        if _lost(subject, said, _restrictions(subject, change(world), hooks)):
             world = _smallest(subject, world, name, change, hooks)
-            codes = ", ".join(_lost(_restrictions(subject, world, hooks), {}))
+            codes = ", ".join(_lost(subject, _restrictions(subject, world, hooks), {}))
             raise NotConforming(
                 f"{how} nothing is said any more, otherwise {codes}; about {subject.told(world)}: "
                 "what is unknown or cannot be read must be asked for (`unknown` in the rule)"
             )
 
 
-def _lost(before: Restrictions, after: Restrictions) -> list[str]:
-    """What was said of the items about which nothing is said any more."""
-    return sorted(code for item, codes in before.items() if not after.get(item) for code in codes)
+def _lost(subject: Subject, before: Restrictions, after: Restrictions) -> list[str]:
+    """What was said of the items about which nothing is said any more, but for rules whose facts are never unknown."""
+    silent = [codes for item, codes in before.items() if not after.get(item)]
+    return sorted({code for codes in silent for code in codes} - subject.always_known)
 
 
 def _smallest(
@@ -85,7 +93,7 @@ def _smallest(
     for other in list(world.order.context):
         smaller = without(world, other)
         if other != name and _lost(
-            _restrictions(subject, smaller, hooks), _restrictions(subject, change(smaller), hooks)
+            subject, _restrictions(subject, smaller, hooks), _restrictions(subject, change(smaller), hooks)
         ):
             world = smaller
     return world
@@ -93,9 +101,9 @@ def _smallest(
 
 def _quiet(subject: Subject, world: RandomWorld, hooks: Sequence[str]) -> RandomWorld:
     """A like world in which as little as possible is wrong: each fact in turn takes the value with the fewest answers."""
-    for name in subject.vocabulary.names():
+    for name in sorted(subject.vocabulary.facts):
         best = _count(_restrictions(subject, world, hooks))
-        for value in subject.vocabulary.values(name, world.now.date()) if best else ():
+        for value in subject.vocabulary.telling(name, world.now.date()) if best else ():
             other = with_fact(world, name, value)
             count = _count(_restrictions(subject, other, hooks))
             if count < best:

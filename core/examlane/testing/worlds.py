@@ -47,7 +47,7 @@ FACTS = (
 )  # fmt: skip
 """Clinical facts that orders usually carry, whether a plugin reads them or not."""
 OUTCOMES = ("passed", "failed", "conditional", "signed", "unreadable")
-ABSURD = (True, False, 0, -1, 0.5, 45, 10**9, "", "none", "yes", "mid-November", "9999-99-99", "宫腔镜")
+ABSURD = (True, False, 0, -1, 0.5, 45, 999_999, "", "none", "yes", "mid-November", "9999-99-99", "宫腔镜")
 DAYS = 14
 
 
@@ -65,6 +65,10 @@ class Vocabulary:
         """Whether the rules speak of this fact in numbers, or in yes and no, alone."""
         values = self.facts.get(name, ())
         return bool(values) and not any(isinstance(value, str) for value in values)
+
+    def telling(self, name: str, today: date) -> list[Any]:
+        """The values of a fact on which the rules may decide: their own, or anything where they name none."""
+        return list(self.facts.get(name, ())) or self.values(name, today)
 
     def values(self, name: str, today: date) -> list[Any]:
         """What a fact may say: what the rules speak of, days around today, and nonsense."""
@@ -127,6 +131,14 @@ class OpenCalendar:
             for tick in range(free.bit_length())
             if free >> tick & 1 and _within(self.instant(day, tick), lower, visit.latest)
         )
+
+    def segment_starts(self, visit: Visit, option: VisitOption, position: int, day: date) -> int:
+        segment = option.segments[position]
+        return consecutive(self._free(segment.needs[0].group, day), -(-segment.minutes // TICK_MINUTES))
+
+    def load(self, group: str, day: date) -> Sequence[int]:
+        """Nobody knows."""
+        return ()
 
     def ends_at(self, visit: Visit, placement: Placement) -> datetime:
         option = next(option for option in visit.options if option.group == placement.group)
