@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -249,7 +249,10 @@ class VisitOption:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One coming of the patient for 1..n order items, and every way it can be held."""
+    """One coming of the patient for 1..n order items, and every way it can be held.
+
+    `starts_until` is the last local time of day at which it may start on any day.
+    """
 
     key: str
     department: str
@@ -258,6 +261,7 @@ class Visit:
     earliest: datetime | None = None
     latest: datetime | None = None
     fasting: bool = False
+    starts_until: time | None = None
 
 
 @dataclass(frozen=True, slots=True)

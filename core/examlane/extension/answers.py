@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
 from math import isfinite
 from typing import Any, TypeVar
@@ -86,6 +86,7 @@ def requirements(answer: Any, items: Collection[str], groups: Mapping[str, Group
         _want(isinstance(visit.fasting, bool), "fasting is yes or no")
         _aware(visit.earliest)
         _aware(visit.latest)
+        _want(visit.starts_until is None or type(visit.starts_until) is time, "starts_until is a local time of day")
         for option in _all(visit.options, VisitOption):
             _option(option, groups)
             _want(groups[option.group].department == visit.department, "a group of another department")

@@ -1,38 +1,91 @@
-"""One day for all exams of a visit: shortest stay, fasting first, and not much later than each exam alone."""
+"""One day for all exams of a visit: shortest stay, in the order of the stages, and not much later than each exam alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from examlane import Availability, BookingRequest, Placement, Proposal, Text, Visit, plan_itinerary
-from examlane_obstetrics.parameters import number
+from examlane import (
+    Availability,
+    BookingRequest,
+    Itinerary,
+    Proposal,
+    RuleBook,
+    Text,
+    Visit,
+    plan_itinerary,
+)
+from examlane_obstetrics import stages
 
-FASTING, ENDOSCOPY, ANY_TIME, AFTER_MEAL = range(4)
+Deadline = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a department asks for: its settings and rules, the calendar, how many days may be tried, until when."""
+
+    availability: Availability
+    settings: Mapping[str, Any]
+    rules: RuleBook
+    deadline: Deadline
+    days: int
+    separately: date
+    """The day of the last exam, were each booked on its own."""
 
 
 def proposals(
-    request: BookingRequest, availability: Availability, deadline: Callable[[], bool]
+    request: BookingRequest,
+    availability: Availability,
+    settings: Mapping[str, Any],
+    rules: RuleBook,
+    deadline: Deadline,
 ) -> Sequence[Proposal] | None:
     """All visits on one day, else on two; None when there is nothing to gather or it would come too late."""
-    if len(request.visits) < 2:
+    separately = _separately(request, availability) if len(request.visits) > 1 else None
+    if separately is None:
         return None
-    home = at_home(request)
-    days = acceptable_days(home, availability) or acceptable_days(request, availability)
-    if not days:
-        return None
-    return (
-        _one_day(home, availability, days, deadline)
-        or _one_day(request, availability, days, deadline)
-        or _two_days(home, availability, days, deadline)
-        or _two_days(request, availability, days, deadline)
-    )
+    days = _acceptable_days(request, availability, settings, separately)
+    search = Search(availability, settings, rules, deadline, days, separately)
+    places = list(_places(request, settings))
+    for place in places:
+        if (found := _one_day(place, search)) is not None:
+            return [found]
+    if settings["allow_two_days"]:
+        for place in places:
+            if (found := _two_days(place, search)) is not None:
+                return [found]
+    return None
 
 
-def at_home(request: BookingRequest) -> BookingRequest:
-    """The request with only the options on the patient's campus, for each visit that has any there."""
-    return replace(request, visits=tuple(_at(visit, request.encounter.campus) for visit in request.visits))
+def _separately(request: BookingRequest, availability: Availability) -> date | None:
+    """The day of the last exam, were each booked on its own; None when one of them cannot be booked at all."""
+    last = None
+    for visit in request.visits:
+        placement = availability.earliest(visit, request.not_before)
+        if placement is None:
+            return None
+        last = placement.starts_at if last is None else max(last, placement.starts_at)
+    return None if last is None else _day(last, availability)
+
+
+def _acceptable_days(
+    request: BookingRequest, availability: Availability, settings: Mapping[str, Any], separately: date
+) -> int:
+    """How many days may be tried: all for patients from out of town, else few after the separate bookings."""
+    days = availability.days()
+    if request.patient.out_of_town and settings["out_of_town_always"]:
+        return len(days)
+    limit = separately + timedelta(days=settings["max_later_days"])
+    return sum(day <= limit for day in days)
+
+
+def _places(request: BookingRequest, settings: Mapping[str, Any]) -> Iterator[BookingRequest]:
+    """The request on the patient's campus, where a visit has options there, then anywhere."""
+    yield replace(request, visits=tuple(_at(visit, request.encounter.campus) for visit in request.visits))
+    if settings["allow_other_campus"]:
+        yield request
 
 
 def _at(visit: Visit, campus: str) -> Visit:
@@ -40,68 +93,56 @@ def _at(visit: Visit, campus: str) -> Visit:
     return replace(visit, options=options) if options else visit
 
 
-def acceptable_days(request: BookingRequest, availability: Availability) -> int:
-    """How many days may be searched: all for patients from out of town, else few after the separate bookings."""
-    separate = [availability.earliest(visit, request.not_before) for visit in request.visits]
-    if None in separate:
-        return 0
-    days = availability.days()
-    if request.patient.out_of_town:
-        return len(days)
-    last = max(_day(placement.starts_at, availability) for placement in separate if placement)
-    limit = last + timedelta(days=number("max_later_days", request.settings))
-    return sum(day <= limit for day in days)
-
-
 def _day(instant: datetime, availability: Availability) -> date:
     return max(day for day in availability.days() if availability.instant(day, 0) <= instant)
 
 
-def _one_day(
-    request: BookingRequest, availability: Availability, days: int, deadline: Callable[[], bool]
-) -> list[Proposal] | None:
+def _plan(request: BookingRequest, search: Search) -> Itinerary | None:
+    order = stages.order({visit.key: stages.stage(visit, request, search.rules) for visit in request.visits})
     plan = plan_itinerary(
-        request, availability, mode="stay", max_days=days, before=order_of(request), deadline=deadline
+        request, search.availability, mode="stay", max_days=search.days, before=order, deadline=search.deadline
     )
+    return plan if plan is not None and _minutes(plan) <= search.settings["span_minutes"] else None
+
+
+def _one_day(request: BookingRequest, search: Search) -> Proposal | None:
+    plan = _plan(request, search)
     if plan is None:
         return None
-    minutes = _minutes(plan.ends_at - plan.starts_at)
-    count = len(request.visits)
+    day, count, minutes = _day(plan.starts_at, search.availability), len(request.visits), _minutes(plan)
     reason = Text(
-        f"同日完成 {count} 项检查，在院约 {minutes} 分钟",
-        f"all {count} exams on one day, about {minutes} minutes in the hospital",
+        f"同日（{day}）完成 {count} 项检查，在院约 {minutes} 分钟；分开预约则最后一项在 {search.separately}",
+        f"all {count} exams on one day ({day}), about {minutes} minutes in the hospital; "
+        f"separately the last would be on {search.separately}",
     )
-    return [Proposal(plan.placements, reason, "obstetrics.same_day", plan.proven)]
+    return Proposal(plan.placements, reason, "obstetrics.same_day", plan.proven)
 
 
-def _two_days(
-    request: BookingRequest, availability: Availability, days: int, deadline: Callable[[], bool]
-) -> list[Proposal] | None:
+def _two_days(request: BookingRequest, search: Search) -> Proposal | None:
     """The fasting visits on the first possible day, the others together on a later one."""
     fasting = tuple(visit for visit in request.visits if visit.fasting)
     others = tuple(visit for visit in request.visits if not visit.fasting)
     if not fasting or not others:
         return None
-    first = replace(request, visits=fasting)
-    morning = plan_itinerary(first, availability, mode="stay", max_days=days, before=order_of(first), deadline=deadline)
-    if morning is None:
+    first = _plan(replace(request, visits=fasting), search)
+    if first is None:
         return None
-    second = replace(request, visits=_after(_day(morning.starts_at, availability), others, availability))
-    rest = plan_itinerary(second, availability, mode="stay", max_days=days, before=order_of(second), deadline=deadline)
-    if rest is None:
-        return None
-    minutes = [_minutes(plan.ends_at - plan.starts_at) for plan in (morning, rest)]
-    return [_split(morning.placements, rest.placements, minutes)]
+    day = _day(first.starts_at, search.availability)
+    second = _plan(replace(request, visits=_after(day, others, search.availability)), search)
+    return None if second is None else _split((first, second), search)
 
 
-def _split(first: tuple[Placement, ...], second: tuple[Placement, ...], minutes: Sequence[int]) -> Proposal:
+def _split(plans: Sequence[Itinerary], search: Search) -> Proposal:
+    zh, en = [], []
+    for plan in plans:
+        day, count, minutes = _day(plan.starts_at, search.availability), len(plan.placements), _minutes(plan)
+        zh.append(f"{day} {count} 项（在院约 {minutes} 分钟）")
+        en.append(f"{count} on {day} (about {minutes} minutes)")
     reason = Text(
-        f"没有一天能完成全部检查，分两天：空腹项目 {len(first)} 项（在院约 {minutes[0]} 分钟），"
-        f"其余 {len(second)} 项（约 {minutes[1]} 分钟）",
-        f"no single day has room for all exams: {len(first)} fasting ones on one day (about {minutes[0]} minutes), "
-        f"the other {len(second)} on a later one (about {minutes[1]} minutes)",
+        f"没有一天能完成全部检查，分两天：{'，'.join(zh)}；分开预约则最后一项在 {search.separately}",
+        f"no single day has room for all exams: {', '.join(en)}; separately the last would be on {search.separately}",
     )
-    return Proposal((*first, *second), reason, "obstetrics.two_days")
+    return Proposal(tuple(one for plan in plans for one in plan.placements), reason, "obstetrics.two_days")
 
 
 def _after(day: date, visits: Sequence[Visit], availability: Availability) -> tuple[Visit, ...]:
@@ -109,20 +150,5 @@ def _after(day: date, visits: Sequence[Visit], availability: Availability) -> tu
     return tuple(replace(visit, earliest=max(visit.earliest or midnight, midnight)) for visit in visits)
 
 
-def order_of(request: BookingRequest) -> list[tuple[str, str]]:
-    """Pairs of visits of which the first must end first: fasting, endoscopy, the others, those after a meal."""
-    stages = [(stage(visit, request), visit.key) for visit in request.visits]
-    return [(first, second) for early, first in stages for late, second in stages if early < late]
-
-
-def stage(visit: Visit, request: BookingRequest) -> int:
-    items = [request.items[key].item for key in visit.items]
-    if any(item.modality == "ES" for item in items):
-        return ENDOSCOPY
-    if visit.fasting:
-        return FASTING
-    return AFTER_MEAL if any(item.attributes.get("after_meal") for item in items) else ANY_TIME
-
-
-def _minutes(length: timedelta) -> int:
-    return round(length / timedelta(minutes=1))
+def _minutes(plan: Itinerary) -> int:
+    return round((plan.ends_at - plan.starts_at) / timedelta(minutes=1))

@@ -22,8 +22,10 @@ from examlane import (
     Visit,
     VisitOption,
 )
+from examlane.testing import rule_book
 from examlane_obstetrics import hooks
 
+RULES = rule_book("obstetrics", "examlane_obstetrics")
 MONDAY = date(2026, 11, 23)
 DAYS = [MONDAY + timedelta(days=days) for days in range(10)]
 
@@ -94,9 +96,9 @@ def ask(
         not_before=datetime.combine(MONDAY, time(), UTC),
         horizon=DAYS[-1],
         items=items,
-        settings={"search_milliseconds": 60_000, **settings},
     )
-    found = hooks.allocate(request, Wall(free))
+    chosen = hooks.SettingsSchema().load({"search_milliseconds": 60_000, "gap_minutes": 0, **settings})
+    found = hooks.allocate(request, Wall(free), chosen, RULES)
     return found[0] if found else None
 
 
@@ -114,7 +116,7 @@ def test_all_exams_are_put_on_one_day_with_the_shortest_stay() -> None:
     assert times(proposal) == {"blood": "Mon 08:30", "strip": "Mon 08:40", "scan": "Mon 10:00"}
     assert proposal is not None
     assert proposal.proven
-    assert proposal.reason.zh == "同日完成 3 项检查，在院约 100 分钟"
+    assert proposal.reason.zh == "同日（2026-11-23）完成 3 项检查，在院约 100 分钟；分开预约则最后一项在 2026-11-23"
 
 
 def test_a_later_finish_is_taken_when_it_shortens_the_stay() -> None:
