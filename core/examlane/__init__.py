@@ -43,7 +43,7 @@ from examlane.domain import (
     VisitOption,
 )
 from examlane.hookspecs import hookimpl
-from examlane.planning.itinerary import Itinerary
+from examlane.planning.itinerary import Itinerary, ItineraryRules, each_alone, plan_two_days
 from examlane.planning.itinerary import plan as plan_itinerary
 from examlane.rulebase.rules import Rule, RuleBook
 
@@ -70,6 +70,7 @@ __all__ = [
     "Infeasible",
     "IntervalRule",
     "Itinerary",
+    "ItineraryRules",
     "Need",
     "NoShow",
     "NoShowAction",
@@ -93,6 +94,8 @@ __all__ = [
     "Text",
     "Visit",
     "VisitOption",
+    "each_alone",
     "hookimpl",
     "plan_itinerary",
+    "plan_two_days",
 ]

@@ -251,6 +251,8 @@ class VisitOption:
 class Visit:
     """One coming of the patient for 1..n order items, and every way it can be held.
 
+    `gaps`: between the segments the patient is free, and other visits may lie there (the draws of a glucose test).
+    Each option then has the same number of segments, held one after the other in the order listed.
     `starts_until` is the last local time of day at which it may start on any day.
     """
 
@@ -261,6 +263,7 @@ class Visit:
     earliest: datetime | None = None
     latest: datetime | None = None
     fasting: bool = False
+    gaps: bool = False
     starts_until: time | None = None
 
 
@@ -318,11 +321,15 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """When a visit starts and at which main group; never a single resource."""
+    """When a visit starts and at which main group; never a single resource.
+
+    `segments` fixes the start of each segment, the first one's being `starts_at`; empty: the first that fit.
+    """
 
     visit: str
     group: str
     starts_at: datetime
+    segments: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +377,12 @@ class Availability(Protocol):
 
     def starts(self, visit: Visit, option: VisitOption, day: date) -> int:
         """Bit t set: the visit can start at midnight of the campus day + t × 5 minutes."""
+
+    def segment_starts(self, visit: Visit, option: VisitOption, position: int, day: date) -> int:
+        """The same for one segment of a visit with free gaps, by itself: the lags between segments are not applied."""
+
+    def load(self, group: str, day: date) -> Sequence[int]:
+        """How much of a group's seats is taken, in per cent, for each hour of the day; empty where nobody knows."""
 
     def ends_at(self, visit: Visit, placement: Placement) -> datetime:
         """When the visit held so would end."""

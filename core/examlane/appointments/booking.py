@@ -161,7 +161,9 @@ def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> 
     if visit.replaces:
         return _replan(hospital, plan, visit, actor, preparation, evidence)
     extra = visit.explanation["code"] == EXTRA
-    place = visits.bind(database, catalogue, visit.option, visit.starts_at, None if extra else seats)
+    place = visits.bind(
+        database, catalogue, visit.option, visit.starts_at, None if extra else seats, visit.segments
+    )
     if extra:
         visits.add_seats(database, place, actor, now, "emergency")
     booking = visits.Booking(
@@ -188,12 +190,13 @@ def _replan(
         visits.change_state(
             database, other.id, other.version, other.state, "replaced", actor, now, reason=f"merged into {kept.number}"
         )
-    unchanged = visit.starts_at == kept.starts_at and set(visit.visit.items) == set(kept.items)
+    same_segments = not visit.segments or visit.segments == tuple(start for start, _ in kept.segments)
+    unchanged = visit.starts_at == kept.starts_at and same_segments and set(visit.visit.items) == set(kept.items)
     if unchanged:
         return kept.id
     visits.release_claims(database, kept.id, now)
     seats = audiences(visit.items[0].order.encounter.encounter_class, hospital.settings, now)
-    place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats)
+    place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats, visit.segments)
     added = [item.id for item in visit.items if item.key not in kept.items]
     visits.move(
         database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason="planned_together",

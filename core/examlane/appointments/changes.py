@@ -10,12 +10,12 @@ from functools import partial
 from examlane.appointments import booking, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity.availability import SlotCalendar
-from examlane.domain import Text, Visit, VisitOption
+from examlane.domain import Placement, Text, Visit
 from examlane.errors import Conflict, NotFound, Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem
-from examlane.planning.constraints import audiences
+from examlane.planning.constraints import audiences, option_of
 from examlane.planning.judging import LEFT_TO_PEOPLE
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
@@ -87,8 +87,8 @@ def book(
 
     def attempt() -> int:
         choice = _choose(hospital, items, "")
-        option = _checked(choice, group, starts_at)
-        return hospital.database.write(partial(_create, hospital, choice, option, starts_at, actor, key, hold))
+        chosen = _checked(choice, group, starts_at)
+        return hospital.database.write(partial(_create, hospital, choice, chosen, actor, key, hold))
 
     return _by_id(hospital, _tried(attempt))
 
@@ -112,8 +112,8 @@ def reschedule(
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)
-        option = _checked(choice, group, starts_at)
-        write = partial(_move, hospital, choice, option, starts_at, actor, key, reason or "rescheduled", by_patient)
+        chosen = _checked(choice, group, starts_at)
+        write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
         return hospital.database.write(write)
 
     return _by_id(hospital, _tried(attempt))
@@ -246,8 +246,8 @@ def _availability(choice: _Choice) -> SlotCalendar:
     return planner.allocator.availability(encounter, constraints, planner.allocator.seats_of(own))
 
 
-def _checked(choice: _Choice, group: str, starts_at: datetime) -> VisitOption:
-    """The option a chosen time belongs to; raises `Refused` when it does not meet the requirements."""
+def _checked(choice: _Choice, group: str, starts_at: datetime) -> Placement:
+    """The chosen time with the starts of its segments; raises `Refused` when it does not meet the requirements."""
     option = next((option for option in choice.visit.options if option.group == group), None)
     if option is None:
         raise Refused("unknown_group", NOT_POSSIBLE, "/group")
@@ -258,19 +258,19 @@ def _checked(choice: _Choice, group: str, starts_at: datetime) -> VisitOption:
     on_grid = availability.instant(day, tick) == starts_at
     if not on_grid or day not in choice.planner.days or not availability.starts(choice.visit, option, day) >> tick & 1:
         raise Refused("time_not_possible", NOT_POSSIBLE, "/starts_at")
-    return option
+    return availability.settled(choice.visit, option, Placement(choice.visit.key, group, starts_at))
 
 
 def _create(
-    hospital: Hospital, choice: _Choice, option: VisitOption, starts_at: datetime, actor: Actor,
-    key: RequestKey | None, hold: bool,
+    hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, hold: bool
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
     number = visits.new_number()
     receipts.keep(database, key, "appointment", number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
-    place = visits.bind(database, state.catalogue, option, starts_at, seats)
+    option = option_of(choice.visit, chosen)
+    place = visits.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
     data = visits.Booking(
         patient=state.patient.id,
         encounter=choice.items[0].encounter_id,
@@ -293,8 +293,8 @@ def _create(
 
 
 def _move(
-    hospital: Hospital, choice: _Choice, option: VisitOption, starts_at: datetime, actor: Actor,
-    key: RequestKey | None, reason: str, by_patient: bool,
+    hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, reason: str,
+    by_patient: bool,
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
     current = choice.appointment
@@ -303,7 +303,8 @@ def _move(
     patients.bump(database, state.patient.id, state.version)
     visits.release_claims(database, current.id, now)
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
-    place = visits.bind(database, state.catalogue, option, starts_at, seats)
+    option = option_of(choice.visit, chosen)
+    place = visits.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
     visits.move(
         database, state.catalogue, current.id, current.version, place, current.state, actor, now, reason=reason,
         by_patient=by_patient, evidence=dump({"rollout": state.rollout_version}),

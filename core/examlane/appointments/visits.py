@@ -87,22 +87,26 @@ class Booking:
 
 def bind(
     database: Database, catalogue: Catalogue, option: VisitOption, starts_at: datetime,
-    audiences: Sequence[Audience] | None,
+    audiences: Sequence[Audience] | None, segments: Sequence[datetime] = (),
 ) -> Place:
     """Choose resources for every segment, a random one among the equally free; raises `SlotTaken`.
 
+    Each segment starts where `segments` says, or else at the first instant within its lags that fits.
     Without `audiences` full and reserved slots are chosen too: for an emergency that gets an extra seat.
     """
-    start = epoch(starts_at)
-    return Place(option, tuple(_bind_segment(database, catalogue, segment, start, audiences) for segment in option.segments))
+    bound = []
+    for position, segment in enumerate(option.segments):
+        lags = range(segment.after_min, segment.after_max + 1, TICK_MINUTES)
+        starts = [epoch(segments[position])] if segments else [epoch(starts_at) + lag * 60 for lag in lags]
+        bound.append(_bind_segment(database, catalogue, segment, starts, audiences))
+    return Place(option, tuple(bound))
 
 
 def _bind_segment(
-    database: Database, catalogue: Catalogue, segment: Segment, start: int,
+    database: Database, catalogue: Catalogue, segment: Segment, starts: Sequence[int],
     audiences: Sequence[Audience] | None,
 ) -> BoundSegment:
-    for offset in range(segment.after_min, segment.after_max + 1, TICK_MINUTES):
-        begins = start + offset * 60
+    for begins in starts:
         claims = [(need, _free(database, catalogue, need, segment.minutes, begins, audiences)) for need in segment.needs]
         if all(rows for _, rows in claims):
             end = max(rows[-1].end_at for _, rows in claims)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogue
-from examlane.capacity.slots import Audience, SlotRow, first_open, open_on
+from examlane.capacity.slots import Audience, SlotRow, first_open, open_on, seats_by_hour
 from examlane.domain import TICK_MINUTES, Need, Placement, Segment, Visit, VisitOption
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant
 
 TICK = TICK_MINUTES * 60
 Window = tuple[datetime, datetime]
-Forbidden = Callable[[Visit, VisitOption], Sequence[Window]]
+Forbidden = Callable[[Visit, VisitOption, int], Sequence[Window]]
+"""The stretches in which a visit must not start; of a visit with free gaps: in which that segment must not."""
 LOOKUPS = 200
 """How often one search may step over a forbidden stretch before it falls back to whole days."""
 
@@ -35,7 +36,7 @@ class SlotCalendar:
         audiences: Sequence[Audience],
         days: Sequence[date],
         not_before: datetime,
-        forbidden: Forbidden = lambda visit, option: (),
+        forbidden: Forbidden = lambda visit, option, position: (),
         freed: Mapping[int, int] | None = None,
     ) -> None:
         self._database = database
@@ -60,11 +61,25 @@ class SlotCalendar:
         if (replace(visit, options=(option,)), placement) in self._found:
             return True
         day = self._calendar.day_of(placement.starts_at)
-        tick = self._calendar.tick(day, placement.starts_at)
-        aligned = self.instant(day, tick) == placement.starts_at
-        return aligned and bool(self.starts(visit, option, day) >> tick & 1)
+        ticks = [self._calendar.tick(day, start) for start in placement.segments or (placement.starts_at,)]
+        if [self.instant(day, tick) for tick in ticks] != list(placement.segments or (placement.starts_at,)):
+            return False
+        if placement.segments:
+            return self._fit(visit, option, day, ticks)
+        return bool(self.starts(visit, option, day) >> ticks[0] & 1)
+
+    def settled(self, visit: Visit, option: VisitOption, placement: Placement) -> Placement:
+        """The placement with a start for each segment of a visit with free gaps: the earliest that fit, if any do."""
+        if not visit.gaps or placement.segments:
+            return placement
+        day = self._calendar.day_of(placement.starts_at)
+        ticks = self._follow(option, self._segment_maps(visit, option, day), self._calendar.tick(day, placement.starts_at))
+        return replace(placement, segments=tuple(self.instant(day, tick) for tick in ticks))
 
     def starts(self, visit: Visit, option: VisitOption, day: date) -> int:
+        if visit.gaps:
+            maps = self._segment_maps(visit, option, day)
+            return sum(1 << tick for tick in ticks_of(maps[0]) if self._follow(option, maps, tick))
         first, *others = option.segments
         possible = self._segment(first, day)
         for segment in others:
@@ -75,8 +90,25 @@ class SlotCalendar:
             possible &= _any(later >> offset for offset in offsets)
         return self._within_limits(visit, option, day, possible) if possible else 0
 
+    def segment_starts(self, visit: Visit, option: VisitOption, position: int, day: date) -> int:
+        possible = self._segment(option.segments[position], day)
+        if not position:
+            return self._within_limits(visit, option, day, possible)
+        for since, until in self._forbidden(visit, option, position):
+            possible &= ~self._between(day, since, until)
+        return possible
+
+    def load(self, group: str, day: date) -> Sequence[int]:
+        midnight = epoch(self._calendar.midnight(day))
+        rows = seats_by_hour(self._database, self._catalogue.resources(group), day, midnight)
+        loads = {hour: 100 * taken // seats for hour, taken, seats in rows}
+        return [loads.get(hour, 0) for hour in range(max(loads, default=-1) + 1)]
+
     def ends_at(self, visit: Visit, placement: Placement) -> datetime:
         option = next(option for option in visit.options if option.group == placement.group)
+        if visit.gaps and placement.segments:
+            pairs = zip(placement.segments, option.segments, strict=True)
+            return max(start + timedelta(minutes=self._length(segment)) for start, segment in pairs)
         return placement.starts_at + timedelta(minutes=self.minutes(option))
 
     def minutes(self, option: VisitOption) -> int:
@@ -110,7 +142,7 @@ class SlotCalendar:
 
     def _first_single_slot(self, visit: Visit, option: VisitOption, lower: datetime) -> Placement | None:
         resources = self._catalogue.resources(option.group)
-        windows = self._forbidden(visit, option)
+        windows = self._forbidden(visit, option, 0)
         after, end = epoch(lower), epoch(self._calendar.midnight(self._days[-1]) + timedelta(days=1))
         for _ in range(LOOKUPS):
             start = self._first(resources, instant(after))
@@ -132,6 +164,34 @@ class SlotCalendar:
         segment = option.segments[0]
         single = len(option.segments) == 1 and len(segment.needs) == 1 and segment.needs[0].seats == 1
         return single and self._length(segment) == self._slice(segment.needs[0].group)
+
+    def _segment_maps(self, visit: Visit, option: VisitOption, day: date) -> list[int]:
+        return [self.segment_starts(visit, option, position, day) for position in range(len(option.segments))]
+
+    def _follow(self, option: VisitOption, maps: Sequence[int], tick: int) -> tuple[int, ...]:
+        """The earliest ticks of all segments, one after the other, for a visit that starts at a tick; or none."""
+        found: list[int] = []
+        ready = tick
+        for segment, bits in zip(option.segments, maps, strict=True):
+            ready = max(ready, tick + _ticks(segment.after_min))
+            bits >>= ready
+            at = ready + (bits & -bits).bit_length() - 1
+            if not bits or at > tick + segment.after_max // TICK_MINUTES:
+                return ()
+            found.append(at)
+            ready = at + _ticks(self._length(segment))
+        return tuple(found)
+
+    def _fit(self, visit: Visit, option: VisitOption, day: date, ticks: Sequence[int]) -> bool:
+        """Whether segments that start at these ticks are free, keep their lags and, with free gaps, do not overlap."""
+        free = 0
+        for position, (tick, segment) in enumerate(zip(ticks, option.segments, strict=True)):
+            lag = (tick - ticks[0]) * TICK_MINUTES
+            possible = self.segment_starts(visit, option, position, day) >> tick & 1
+            if not possible or not segment.after_min <= lag <= segment.after_max or (visit.gaps and tick < free):
+                return False
+            free = tick + _ticks(self._length(segment))
+        return True
 
     def _segment(self, segment: Segment, day: date) -> int:
         possible = -1
@@ -163,7 +223,7 @@ class SlotCalendar:
             bits &= (1 << (last + 1)) - 1 if last >= 0 else 0
         if visit.starts_until is not None:
             bits &= (1 << (self._last_tick(day, visit.starts_until) + 1)) - 1
-        for since, until in self._forbidden(visit, option):
+        for since, until in self._forbidden(visit, option, 0):
             bits &= ~self._between(day, since, until)
         return bits
 
@@ -208,6 +268,13 @@ def consecutive(covered: int, ticks: int) -> int:
         covered &= covered >> step
         done += step
     return covered
+
+
+def ticks_of(bits: int) -> Iterator[int]:
+    """The ticks of a bitmap, ascending."""
+    while bits:
+        yield (bits & -bits).bit_length() - 1
+        bits &= bits - 1
 
 
 def resource_days(slots: Sequence[SlotRow], midnight: int) -> list[ResourceDay]:

@@ -112,6 +112,14 @@ def rostered_between(database: Database, resources: Sequence[int], start: int, e
     return [SlotRow(*row) for row in database.rows(_rostered_between(len(resources)), *resources, start, end)]
 
 
+def seats_by_hour(database: Database, resources: Sequence[int], day: date, midnight: int) -> list[tuple[int, int, int]]:
+    """(hour of a business date, taken, all) seats of some resources, for the hours that have any."""
+    if not resources:
+        return []
+    rows = database.rows(_seats_by_hour(len(resources)), midnight, day.isoformat(), *resources)
+    return [(int(hour), int(taken), int(seats)) for hour, taken, seats in rows]
+
+
 def _offered(rows: Sequence[Row], audiences: Sequence[Audience]) -> list[SlotRow]:
     until = {audience.name: inf if audience.until is None else audience.until for audience in audiences}
     return [SlotRow._make(row) for row in rows if row[3] <= until.get(row[2], -1)]
@@ -130,6 +138,13 @@ def _slots_of_day(resources: int, freed: int) -> str:
     own = f" OR (closed = 0 AND id IN ({', '.join('?' for _ in range(freed))}))" if freed else ""
     return f"""SELECT {COLUMNS} FROM slot WHERE day = ? AND resource_id IN ({marks}) AND (is_open = 1{own})
 ORDER BY start_at, id"""
+
+
+@cache
+def _seats_by_hour(resources: int) -> str:
+    marks = ", ".join("?" for _ in range(resources))
+    return f"""SELECT (start_at - ?) / 3600, sum(taken), sum(capacity + extra) FROM slot
+WHERE day = ? AND resource_id IN ({marks}) AND closed = 0 AND capacity + extra > 0 GROUP BY 1"""
 
 
 @cache

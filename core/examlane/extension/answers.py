@@ -90,7 +90,14 @@ def requirements(answer: Any, items: Collection[str], groups: Mapping[str, Group
         for option in _all(visit.options, VisitOption):
             _option(option, groups)
             _want(groups[option.group].department == visit.department, "a group of another department")
+        _gaps(visit)
     return visits
+
+
+def _gaps(visit: Visit) -> None:
+    _want(isinstance(visit.gaps, bool), "gaps is yes or no")
+    if visit.gaps:
+        _want(len({len(option.segments) for option in visit.options}) <= 1, "with gaps every option has the same segments")
 
 
 def _option(option: VisitOption, groups: Mapping[str, GroupView]) -> None:
@@ -101,6 +108,7 @@ def _option(option: VisitOption, groups: Mapping[str, GroupView]) -> None:
     _want(bool(segments), "an option needs a segment")
     for segment in segments:
         _segment(segment, groups)
+    _want(segments[0].after_max == 0, "the first segment starts the visit")
 
 
 def _segment(segment: Segment, groups: Mapping[str, GroupView]) -> None:
@@ -154,7 +162,7 @@ def proposals(answer: Any, request: BookingRequest) -> tuple[Proposal, ...] | In
         return answer
     found = _all(answer, Proposal)
     _want(bool(found), "an empty list is no answer: None declines, Infeasible refuses")
-    options = {visit.key: {option.group for option in visit.options} for visit in request.visits}
+    options = {(visit.key, option.group): option for visit in request.visits for option in visit.options}
     for proposal in found:
         _named(proposal.code, proposal.reason)
         _want(isinstance(proposal.proven, bool), "proven is yes or no")
@@ -162,11 +170,20 @@ def proposals(answer: Any, request: BookingRequest) -> tuple[Proposal, ...] | In
         _want(bool(placements), "a proposal places at least one visit")
         _want(len({placement.visit for placement in placements}) == len(placements), "a visit is placed twice")
         for placement in placements:
-            _want(placement.group in options.get(placement.visit, ()), "placed at a group that is no option")
+            option = options.get((placement.visit, placement.group))
+            _want(option is not None, "placed at a group that is no option")
             _want(placement.starts_at is not None, "a placement needs a start")
-            _aware(placement.starts_at)
-            _within_horizon(placement.starts_at, request)
+            for start in (placement.starts_at, *_segment_starts(placement, option)):
+                _aware(start)
+                _within_horizon(start, request)
     return found
+
+
+def _segment_starts(placement: Placement, option: VisitOption | None) -> tuple[datetime, ...]:
+    starts = _all(placement.segments, datetime)
+    fits = option is not None and len(starts) == len(option.segments) and starts[0] == placement.starts_at
+    _want(not starts or fits, "a start for each segment is wanted, the first one the visit's own")
+    return starts
 
 
 def _within_horizon(starts_at: datetime, request: BookingRequest) -> None:

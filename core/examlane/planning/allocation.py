@@ -23,7 +23,6 @@ from examlane.domain import (
     Placement,
     Proposal,
     Visit,
-    VisitOption,
 )
 from examlane.errors import StalePlan
 from examlane.extension import answers
@@ -33,7 +32,7 @@ from examlane.hospital import Hospital
 from examlane.orders import intervals
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
-from examlane.planning.constraints import Constraints, Occupied, audiences
+from examlane.planning.constraints import Constraints, audiences, occupied, option_of
 from examlane.planning.judging import Judge
 from examlane.reasons import REASONS
 from examlane.storage.fields import epoch, instant
@@ -206,36 +205,39 @@ class Allocator:
         if isinstance(answer.value, Infeasible):
             return answer.value
         for proposal in answer.value or ():
-            if self._keeps_rules(proposal, request, availability, constraints):
-                return proposal  # type: ignore[no-any-return]
+            placed = self._placed(proposal, request, availability)
+            if self._keeps_rules(placed, availability, constraints):
+                return replace(proposal, placements=tuple(placement for _, placement in placed))  # type: ignore[no-any-return]
         if link.plugin.trusted and answer.value:
             raise StalePlan("a seat was lost while its time was checked")
         result.failed |= bool(answer.failure) or answer.value is not None
         return None
 
+    def _placed(
+        self, proposal: Proposal, request: BookingRequest, availability: SlotCalendar
+    ) -> list[tuple[Visit, Placement]]:
+        """The visits of a proposal with their placements, segments with free gaps at fixed times."""
+        visits = {visit.key: visit for visit in request.visits}
+        pairs = [(visits[placement.visit], placement) for placement in proposal.placements]
+        return [(visit, availability.settled(visit, option_of(visit, one), one)) for visit, one in pairs]
+
     def _keeps_rules(
-        self, proposal: Proposal, request: BookingRequest, availability: SlotCalendar, constraints: Constraints
+        self, placed: Sequence[tuple[Visit, Placement]], availability: SlotCalendar, constraints: Constraints
     ) -> bool:
         """Check a proposal, the core's own included: free seats, limits, distances, overlaps and walking."""
-        visits = {visit.key: visit for visit in request.visits}
-        placed: list[tuple[Visit, Placement]] = []
-        for placement in sorted(proposal.placements, key=lambda placement: placement.starts_at):
-            visit = visits[placement.visit]
-            option = next(option for option in visit.options if option.group == placement.group)
-            if not availability.allows(visit, option, placement):
-                return False
-            placed.append((visit, placement))
-        return self._apart(placed, availability, constraints)
+        return all(
+            availability.allows(visit, option_of(visit, placement), placement) for visit, placement in placed
+        ) and self._apart(placed, availability, constraints)
 
     def _apart(
-        self, placed: list[tuple[Visit, Placement]], availability: SlotCalendar, constraints: Constraints
+        self, placed: Sequence[tuple[Visit, Placement]], availability: SlotCalendar, constraints: Constraints
     ) -> bool:
-        stretches = [
-            (placement.starts_at, availability.ends_at(visit, placement), option_of(visit, placement).zone)
-            for visit, placement in placed
-        ]
-        for (_, end, zone), (start, _, next_zone) in pairwise(stretches):
-            if start - end < timedelta(minutes=constraints.walking.get((zone, next_zone), 0)):
+        stretches = sorted(
+            (stretch for visit, placement in placed for stretch in occupied(visit, placement)),
+            key=lambda stretch: stretch.starts_at,
+        )
+        for one, two in pairwise(stretches):
+            if two.starts_at - one.ends_at < timedelta(minutes=constraints.walking.get((one.zone, two.zone), 0)):
                 return False
         exams = [
             Examination(item, placement.starts_at, availability.ends_at(visit, placement), visit.key)
@@ -284,22 +286,17 @@ class Allocator:
         )
 
 
-def option_of(visit: Visit, placement: Placement) -> VisitOption:
-    """The option a placement is at."""
-    return next(option for option in visit.options if option.group == placement.group)
-
-
 def _after(
     constraints: Constraints, found: Sequence[Found], availability: SlotCalendar
 ) -> Constraints:
-    exams, occupied = [], []
+    exams, stretches = [], []
     for visit, placement in ((each.visit, each.placement) for each in found):
         end = availability.ends_at(visit, placement)
         exams += [
             Examination(item, placement.starts_at, end, visit.key) for item in constraints.exam_items(visit)
         ]
-        occupied.append(Occupied(placement.starts_at, end, option_of(visit, placement).zone))
-    return constraints.with_exams(exams, occupied)
+        stretches += occupied(visit, placement)
+    return constraints.with_exams(exams, stretches)
 
 
 def _in_order(visits: Iterable[Visit], constraints: Constraints, rules: Sequence[IntervalRule]) -> list[Visit]:

@@ -15,6 +15,7 @@ from examlane.domain import (
     ExamItem,
     IntervalRule,
     OrderItemView,
+    Placement,
     Preparation,
     Text,
     Visit,
@@ -55,14 +56,18 @@ class Constraints:
     occupied: Sequence[Occupied]
     walking: Mapping[tuple[str, str], int]
 
-    def forbidden(self, visit: Visit, option: VisitOption) -> Sequence[Window]:
-        """The open stretches in which a visit must not start at an option."""
-        length = timedelta(minutes=max(segment.after_max + segment.minutes for segment in option.segments))
-        return [
-            *(self._around(stretch, option, length) for stretch in self.occupied),
-            *self._intervals(visit, length),
-            *(self._afternoons(visit) if visit.fasting else ()),
-        ]
+    def forbidden(self, visit: Visit, option: VisitOption, position: int = 0) -> Sequence[Window]:
+        """The open stretches in which a visit must not start at an option.
+
+        A visit with free gaps keeps only its segments clear of the patient's other exams: then the stretches in which
+        the segment at a position must not start.
+        """
+        whole = longest(option)
+        length = timedelta(minutes=option.segments[position].minutes) if visit.gaps else whole
+        around = [self._around(stretch, option, length) for stretch in self.occupied]
+        if position:
+            return around
+        return [*around, *self._intervals(visit, whole), *(self._afternoons(visit) if visit.fasting else ())]
 
     def with_exams(self, exams: Sequence[Examination], occupied: Sequence[Occupied]) -> Constraints:
         """The same after more visits were placed."""
@@ -91,6 +96,27 @@ class Constraints:
         return [
             (self.calendar.midnight(day) + noon, self.calendar.midnight(day) + timedelta(days=1)) for day in self.days
         ]
+
+
+def option_of(visit: Visit, placement: Placement) -> VisitOption:
+    """The option a placement is at."""
+    return next(option for option in visit.options if option.group == placement.group)
+
+
+def occupied(visit: Visit, placement: Placement) -> list[Occupied]:
+    """When and where a placed visit keeps the patient: in its segments, or throughout where its gaps are not free."""
+    option = option_of(visit, placement)
+    if not visit.gaps or not placement.segments:
+        return [Occupied(placement.starts_at, placement.starts_at + longest(option), option.zone)]
+    return [
+        Occupied(start, start + timedelta(minutes=segment.minutes), option.zone)
+        for start, segment in zip(placement.segments, option.segments, strict=True)
+    ]
+
+
+def longest(option: VisitOption) -> timedelta:
+    """How long a visit lasts at most at an option."""
+    return timedelta(minutes=max(segment.after_max + segment.minutes for segment in option.segments))
 
 
 def audiences(encounter: EncounterClass, settings: Settings, now: datetime) -> tuple[Audience, ...]:

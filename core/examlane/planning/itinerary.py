@@ -1,49 +1,53 @@
-"""Exact search for one patient's visits on one day: shortest stay or earliest finish, with walking and order.
+"""Several visits of one patient on one day, or on two: a booking request as problems of the exact search, and back.
 
-Days are tried in ascending order. On a day the search goes through the orders of the visits by branch and bound: the
-first visit at every possible start, each later one at its earliest, which is exact because leaving earlier never hurts.
+A visit is one exam of the problem; one whose gaps are free is an exam a segment, so that others may lie between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from examlane.domain import TICK_MINUTES, Availability, BookingRequest, Placement, Visit, VisitOption
+from examlane.planning.exact.problem import Chain, Day, Exam, Goal, Mode, Plan, Pool, Problem, Rest
+from examlane.planning.exact.search import DaySearch
+from examlane.planning.exact.shape import Shape
+from examlane.planning.exact.verifier import faults
 
-Mode = Literal["stay", "finish"]
-Cost = tuple[int, int]
-NEVER: Cost = (1 << 30, 1 << 30)
+TOLERANCE_MINUTES = 15
+Deadline = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ItineraryRules:
+    """What holds between visits of one day, by their keys; keys that are not planned do not count.
+
+    `before`: the first ends before the second starts. `rests`: where the second comes after the first, so many minutes
+    lie between. `within`: the first may lie in a gap of the second, whose gaps must be free, where it is at most
+    `within_walk` minutes away. Everything else stays out of gaps.
+    """
+
+    before: Sequence[tuple[str, str]] = ()
+    rests: Sequence[tuple[str, str, int]] = ()
+    within: Sequence[tuple[str, str]] = ()
+    within_walk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Itinerary:
-    """Visits planned together on one day. `proven` says that no better plan of that day exists."""
+    """Visits planned together, in the order of time, with the time in the hospital on each of its days.
+
+    `proven` says that no better plan of these days exists.
+    """
 
     placements: tuple[Placement, ...]
     starts_at: datetime
     ends_at: datetime
     proven: bool
-
-
-class Choice(NamedTuple):
-    """One way to hold a visit on a day: where, how many minutes, and the bitmap of its starts."""
-
-    option: VisitOption
-    minutes: int
-    starts: int
-
-
-class Path(NamedTuple):
-    """Some visits placed one after the other: which (as bits), and where and when (in minutes) the patient is then."""
-
-    done: int
-    zone: str
-    starts: int
-    ends: int
-    chosen: tuple[tuple[int, str, int], ...]
+    days: tuple[date, ...] = ()
+    stays: tuple[timedelta, ...] = ()
 
 
 def plan(
@@ -52,196 +56,254 @@ def plan(
     *,
     mode: Mode,
     max_days: int,
-    before: Sequence[tuple[str, str]] = (),
-    deadline: Callable[[], bool],
+    deadline: Deadline,
+    rules: ItineraryRules = ItineraryRules(),
+    tolerance: int = TOLERANCE_MINUTES,
 ) -> Itinerary | None:
     """All visits of a request on the first of `max_days` days that can hold them; None if there is none in time.
 
-    `before` holds pairs of visit keys: the first must end before the second starts. `deadline` turns true when the
-    time is up; the best plan found until then is returned unproven.
+    `mode` "stay" wants the shortest time in the hospital, then the earliest finish; "finish" the other way round. Plans
+    that are at most `tolerance` minutes worse in both are as good: of them the one in the least taken hours, then with
+    the fewest changes of zone. When `deadline` turns true, the best plan found until then is returned unproven.
+    Exact where walking is a metric. Raises `ValueError` for more than 12 visits, free-gap segments counted singly.
     """
-    for day in availability.days()[:max_days]:
-        found = plan_day(request, availability, day, mode=mode, before=before, deadline=deadline)
-        if found is not None or deadline():
+    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    every = tuple(range(len(request.visits)))
+    for day in availability.days()[:max_days] if every else ():
+        if deadline():
+            return None
+        if (found := planner.on(day, every)) is not None:
             return found
     return None
 
 
-def plan_day(
+def plan_two_days(
     request: BookingRequest,
     availability: Availability,
-    day: date,
     *,
     mode: Mode,
-    before: Sequence[tuple[str, str]] = (),
-    deadline: Callable[[], bool],
+    max_days: int,
+    deadline: Deadline,
+    rules: ItineraryRules = ItineraryRules(),
+    tolerance: int = TOLERANCE_MINUTES,
 ) -> Itinerary | None:
-    """All visits of a request on this day, or None."""
-    choices = []
-    for visit in request.visits:
-        possible = _choices(visit, availability, day)
-        if not possible:
-            return None
-        choices.append(possible)
-    search = DaySearch(choices, _predecessors(request.visits, before), request.walking, mode, deadline)
-    return _itinerary(request, availability, day, search) if choices else None
+    """All visits of a request on two of `max_days` days; None if there are no such two, or not in time.
+
+    The last day is the earliest possible; then the first day holds as many visits as possible, then it is the earliest.
+    Each day is planned as `plan` does. Whether all would fit on one day is not asked.
+    """
+    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    days = availability.days()[:max_days]
+    split = next(planner.splits(days), None)
+    plans = [planner.on(day, visits) for day, visits in split or ()]
+    return _joined(plans[0], plans[1]) if plans and plans[0] and plans[1] else None
 
 
-def _choices(visit: Visit, availability: Availability, day: date) -> list[Choice]:
-    found = []
-    midnight = availability.instant(day, 0)
-    for option in visit.options:
-        if starts := availability.starts(visit, option, day):
-            length = availability.ends_at(visit, Placement(visit.key, option.group, midnight)) - midnight
-            found.append(Choice(option, -(-length // timedelta(minutes=1)), starts))
-    return found
-
-
-def _predecessors(visits: Sequence[Visit], before: Sequence[tuple[str, str]]) -> list[int]:
-    """For each visit the bits of those that must end before it; pairs about other visits do not count."""
-    index = {visit.key: number for number, visit in enumerate(visits)}
-    masks = [0] * len(visits)
-    for first, second in before:
-        if first in index and second in index:
-            masks[index[second]] |= 1 << index[first]
-    return masks
-
-
-def _itinerary(request: BookingRequest, availability: Availability, day: date, search: DaySearch) -> Itinerary | None:
-    best = search.run()
-    if best is None:
+def each_alone(request: BookingRequest, availability: Availability) -> Itinerary | None:
+    """Every visit at its earliest, as if it were the only one: what planning together is compared with."""
+    found = [(visit, availability.earliest(visit, request.not_before)) for visit in request.visits]
+    spans = [(one, availability.ends_at(visit, one)) for visit, one in found if one is not None]
+    if not spans or len(spans) < len(found):
         return None
-    visits = request.visits
-    placed = tuple(
-        Placement(visits[number].key, group, availability.instant(day, tick)) for number, group, tick in best.chosen
-    )
-    ends_at = max(availability.ends_at(visits[chosen[0]], one) for chosen, one in zip(best.chosen, placed, strict=True))
-    return Itinerary(placed, placed[0].starts_at, ends_at, search.proven)
+    spans.sort(key=lambda span: span[0].starts_at)
+    by_day: dict[date, list[tuple[datetime, datetime]]] = {}
+    for one, end in spans:
+        by_day.setdefault(_day(one.starts_at, availability), []).append((one.starts_at, end))
+    stays = tuple(max(end for _, end in day) - day[0][0] for day in by_day.values())
+    ends_at = max(end for _, end in spans)
+    return Itinerary(tuple(one for one, _ in spans), spans[0][0].starts_at, ends_at, True, tuple(by_day), stays)
 
 
-class DaySearch:
-    """Branch and bound over the orders of a day's visits."""
-
-    def __init__(
-        self,
-        choices: Sequence[Sequence[Choice]],
-        predecessors: Sequence[int],
-        walking: Mapping[tuple[str, str], int],
-        mode: Mode,
-        deadline: Callable[[], bool],
-    ) -> None:
-        self._choices = choices
-        self._predecessors = predecessors
-        self._walking = walking
-        self._mode = mode
-        self._deadline = deadline
-        self._all = (1 << len(choices)) - 1
-        self._unions = [_union(choice.starts for choice in options) for options in choices]
-        self._shortest = [min(choice.minutes for choice in options) for options in choices]
-        self._places = [sorted({(c.option.zone, c.minutes) for c in options}) for options in choices]
-        self._tails: dict[tuple[int, str], int] = {}
-        self._seen: dict[tuple[int, str], list[tuple[int, int]]] = {}
-        self._best: Path | None = None
-        self._cost = NEVER
-        self.proven = True
-
-    def run(self) -> Path | None:
-        """The best path over all visits, or None. After the deadline: the best found until then."""
-        for bound, path in sorted((self._bound(path), path) for path in self._firsts()):
-            if bound >= self._cost:
-                break
-            self._go_on(bound, path)
-        return self._best
-
-    def _firsts(self) -> Iterator[Path]:
-        """Every visit that may come first, at each of its starts."""
-        known = set()
-        for number in self._open(0):
-            for option, minutes, starts in self._choices[number]:
-                for tick in _ticks(starts):
-                    start = tick * TICK_MINUTES
-                    if (number, option.zone, minutes, tick) not in known:
-                        known.add((number, option.zone, minutes, tick))
-                        chosen = ((number, option.group, tick),)
-                        yield Path(1 << number, option.zone, start, start + minutes, chosen)
-
-    def _go_on(self, bound: Cost, path: Path) -> None:
-        if path.done == self._all:
-            self._best, self._cost = path, bound
-            return
-        if not self.proven or self._deadline():
-            self.proven = False
-            return
-        for following, longer in sorted((self._bound(longer), longer) for longer in self._longer(path)):
-            if following >= self._cost:
-                return
-            if not self._is_dominated(longer):
-                self._go_on(following, longer)
-
-    def _longer(self, path: Path) -> Iterator[Path]:
-        """The path with one more visit, at the earliest start each of its options has."""
-        for number in self._open(path.done):
-            for option, minutes, starts in self._choices[number]:
-                reached = -(-(path.ends + self._walk(path.zone, option.zone)) // TICK_MINUTES)
-                if left := starts >> reached:
-                    tick = reached + (left & -left).bit_length() - 1
-                    chosen = (*path.chosen, (number, option.group, tick))
-                    ends = tick * TICK_MINUTES + minutes
-                    yield Path(path.done | 1 << number, option.zone, path.starts, ends, chosen)
-
-    def _open(self, done: int) -> Iterator[int]:
-        for number, needed in enumerate(self._predecessors):
-            if not done >> number & 1 and needed & ~done == 0:
-                yield number
-
-    def _walk(self, zone: str, other: str) -> int:
-        return 0 if zone == other else self._walking.get((zone, other), 0)
-
-    def _is_dominated(self, path: Path) -> bool:
-        """Whether a path seen before did the same visits, is at the same place no later, and began no earlier."""
-        seen = self._seen.setdefault((path.done, path.zone), [])
-        if any(ends <= path.ends and starts >= path.starts for ends, starts in seen):
-            return True
-        seen.append((path.ends, path.starts))
-        return False
-
-    def _bound(self, path: Path) -> Cost:
-        """No completion of the path costs less."""
-        finish = path.ends + self._tail(path.done, path.zone)
-        reached = -(-path.ends // TICK_MINUTES)
-        for number, union in enumerate(self._unions):
-            if not path.done >> number & 1:
-                left = union >> reached
-                if not left:
-                    return NEVER
-                tick = reached + (left & -left).bit_length() - 1
-                finish = max(finish, tick * TICK_MINUTES + self._shortest[number])
-        stay = finish - path.starts
-        return (stay, finish) if self._mode == "stay" else (finish, stay)
-
-    def _tail(self, done: int, zone: str) -> int:
-        """The least minutes of exams and walking for all other visits, were every seat free."""
-        key = done, zone
-        if key not in self._tails:
-            self._tails[key] = min(
-                (
-                    self._walk(zone, place) + minutes + self._tail(done | 1 << number, place)
-                    for number in self._open(done)
-                    for place, minutes in self._places[number]
-                ),
-                default=0,
-            )
-        return self._tails[key]
+def _day(instant: datetime, availability: Availability) -> date:
+    return max(day for day in availability.days() if availability.instant(day, 0) <= instant)
 
 
-def _union(maps: Iterator[int]) -> int:
-    united = 0
-    for bits in maps:
-        united |= bits
-    return united
+def _joined(one: Itinerary, two: Itinerary) -> Itinerary:
+    return Itinerary(
+        one.placements + two.placements, one.starts_at, two.ends_at, one.proven and two.proven,
+        one.days + two.days, one.stays + two.stays,
+    )  # fmt: skip
 
 
-def _ticks(bits: int) -> Iterator[int]:
-    while bits:
-        yield (bits & -bits).bit_length() - 1
-        bits &= bits - 1
+class _Part(NamedTuple):
+    """An exam of a problem: a visit, or one segment of a visit with free gaps."""
+
+    visit: Visit
+    segment: int | None
+
+
+@dataclass
+class _Asked:
+    """Some visits of the request as a problem."""
+
+    parts: list[_Part]
+    shape: Shape
+
+
+@dataclass
+class _Planner:
+    """Plans any of a request's visits (by their numbers) on any day."""
+
+    request: BookingRequest
+    availability: Availability
+    mode: Mode
+    rules: ItineraryRules
+    tolerance: int
+    deadline: Deadline
+    _asked: dict[tuple[int, ...], _Asked] = field(default_factory=dict)
+    _maps: dict[tuple[str, int | None, date], list[int]] = field(default_factory=dict)
+
+    def on(self, day: date, numbers: tuple[int, ...]) -> Itinerary | None:
+        """The best plan of some visits on a day, verified."""
+        asked, maps = self._problem(numbers), self._day(day, numbers)
+        if maps is None:
+            return None
+        found = DaySearch(asked.shape, maps, self.deadline).plan(Goal(self.mode, _ticks(self.tolerance)))
+        if found is None:
+            return None
+        if wrong := faults(asked.shape.problem, maps, found):
+            raise RuntimeError(f"the search broke a rule: {'; '.join(wrong)}")
+        return self._itinerary(asked, day, found)
+
+    def splits(self, days: Sequence[date]) -> Iterator[tuple[tuple[date, tuple[int, ...]], tuple[date, tuple[int, ...]]]]:
+        """Two days with the visits on each, best first; ends when the time is up."""
+        every = range(len(self.request.visits))
+        subsets = [
+            (tuple(n for n in every if bits >> n & 1), tuple(n for n in every if not bits >> n & 1))
+            for bits in range(1, (1 << len(every)) - 1)
+        ]
+        subsets.sort(key=lambda pair: -len(pair[0]))
+        possible = _Possible(self)
+        for position, last in enumerate(days):
+            for sooner, later in subsets:
+                if self.deadline():
+                    return
+                if not possible.on(last, later):
+                    continue
+                first = next((day for day in days[:position] if possible.on(day, sooner)), None)
+                if first is not None:
+                    yield (first, sooner), (last, later)
+
+    def is_possible(self, day: date, numbers: tuple[int, ...]) -> bool:
+        maps = self._day(day, numbers)
+        return maps is not None and DaySearch(self._problem(numbers).shape, maps, self.deadline).is_possible()
+
+    def _day(self, day: date, numbers: Sequence[int]) -> Day | None:
+        """The day's bitmaps; None when a visit has no start at all."""
+        maps = []
+        for part in self._parts(numbers):
+            starts = self._starts(part, day)
+            if not any(starts):
+                return None
+            maps.append(starts)
+        groups = [[option.group for option in part.visit.options] for part in self._parts(numbers)]
+        return Day(maps, lambda exam, pool: self.availability.load(groups[exam][pool], day))
+
+    def _starts(self, part: _Part, day: date) -> list[int]:
+        visit, segment = part
+        key = visit.key, segment, day
+        if key not in self._maps:
+            read = self.availability
+            self._maps[key] = [
+                read.starts(visit, option, day) if segment is None else read.segment_starts(visit, option, segment, day)
+                for option in visit.options
+            ]
+        return self._maps[key]
+
+    def _parts(self, numbers: Sequence[int]) -> list[_Part]:
+        return [part for number in numbers for part in _parts(self.request.visits[number])]
+
+    def _problem(self, numbers: tuple[int, ...]) -> _Asked:
+        if numbers not in self._asked:
+            parts = self._parts(numbers)
+            self._asked[numbers] = _Asked(parts, Shape(self._stated(parts)))
+        return self._asked[numbers]
+
+    def _stated(self, parts: Sequence[_Part]) -> Problem:
+        own: dict[str, list[int]] = {}
+        for number, part in enumerate(parts):
+            own.setdefault(part.visit.key, []).append(number)
+        before = tuple((own[one][-1], own[two][0]) for one, two in self.rules.before if one in own and two in own)
+        rests = tuple(
+            Rest(own[one][-1], own[two][0], _ticks(minutes))
+            for one, two, minutes in self.rules.rests
+            if one in own and two in own
+        )
+        chains = tuple(
+            Chain(tuple(numbers), frozenset(self._inside(parts[numbers[0]].visit, parts)))
+            for numbers in own.values()
+            if len(numbers) > 1
+        )
+        travel = {zones: _ticks(minutes) for zones, minutes in self.request.walking.items()}
+        return Problem(tuple(self._exam(part) for part in parts), travel, before, rests, chains)
+
+    def _exam(self, part: _Part) -> Exam:
+        return Exam(tuple(self._pool(part, number, option) for number, option in enumerate(part.visit.options)))
+
+    def _pool(self, part: _Part, number: int, option: VisitOption) -> Pool:
+        if part.segment is not None:
+            segment = option.segments[part.segment]
+            least, most = _ticks(segment.after_min), segment.after_max // TICK_MINUTES
+            return Pool(option.zone, _ticks(segment.minutes), number, least, most)
+        midnight = self.availability.instant(self.availability.days()[0], 0)
+        length = self.availability.ends_at(part.visit, Placement(part.visit.key, option.group, midnight)) - midnight
+        return Pool(option.zone, -(-length // timedelta(minutes=TICK_MINUTES)), number)
+
+    def _inside(self, outer: Visit, parts: Sequence[_Part]) -> Iterator[tuple[int, int, int]]:
+        """What may lie in a visit's gaps: (its option, exam, that exam's option)."""
+        allowed = {one for one, two in self.rules.within if two == outer.key}
+        for position, place in enumerate(outer.options):
+            for exam, part in enumerate(parts):
+                for number, option in enumerate(part.visit.options):
+                    near = _walk(self.request.walking, place.zone, option.zone) <= self.rules.within_walk
+                    if part.visit.key in allowed and near:
+                        yield position, exam, number
+
+    def _itinerary(self, asked: _Asked, day: date, found: Plan) -> Itinerary:
+        at: dict[str, list[tuple[VisitOption, datetime]]] = {}
+        for step in found.steps:
+            visit = asked.parts[step.exam].visit
+            at.setdefault(visit.key, []).append((visit.options[step.pool], self.availability.instant(day, step.tick)))
+        placements = tuple(_placement(key, starts) for key, starts in at.items())
+        visits = {part.visit.key: part.visit for part in asked.parts}
+        starts_at = placements[0].starts_at
+        ends_at = max(self.availability.ends_at(visits[one.visit], one) for one in placements)
+        return Itinerary(placements, starts_at, ends_at, found.proven, (day,), (ends_at - starts_at,))
+
+
+class _Possible:
+    """Which visits fit on which days, remembered: what holds too little room for some has none for more."""
+
+    def __init__(self, planner: _Planner) -> None:
+        self._planner = planner
+        self._known: dict[tuple[date, tuple[int, ...]], bool] = {}
+        self._impossible: dict[date, list[set[int]]] = {}
+
+    def on(self, day: date, numbers: tuple[int, ...]) -> bool:
+        key = day, numbers
+        if key not in self._known:
+            impossible = self._impossible.setdefault(day, [])
+            hopeless = any(fewer.issubset(numbers) for fewer in impossible)
+            self._known[key] = not hopeless and self._planner.is_possible(day, numbers)
+            if not self._known[key]:
+                impossible.append(set(numbers))
+        return self._known[key]
+
+
+def _parts(visit: Visit) -> list[_Part]:
+    count = min(len(option.segments) for option in visit.options) if visit.gaps and visit.options else 1
+    return [_Part(visit, position) for position in range(count)] if count > 1 else [_Part(visit, None)]
+
+
+def _placement(key: str, starts: Sequence[tuple[VisitOption, datetime]]) -> Placement:
+    option, first = starts[0]
+    segments = tuple(start for _, start in starts) if len(starts) > 1 else ()
+    return Placement(key, option.group, first, segments)
+
+
+def _walk(walking: Mapping[tuple[str, str], int], zone: str, other: str) -> int:
+    return 0 if zone == other else walking.get((zone, other), 0)
+
+
+def _ticks(minutes: int) -> int:
+    return -(-minutes // TICK_MINUTES)

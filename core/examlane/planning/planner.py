@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -28,13 +28,15 @@ from examlane.extension.shadow import Question
 from examlane.hospital import Hospital
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
-from examlane.planning.allocation import Allocator, Found, option_of
+from examlane.planning.allocation import Allocator, Found
 from examlane.planning.constraints import (
     FASTING_HOURS,
     Constraints,
     Occupied,
     core_preparation,
     lead,
+    occupied,
+    option_of,
 )
 from examlane.planning.judging import Judge, Verdict
 
@@ -54,6 +56,9 @@ class PlannedVisit:
     explanation: dict[str, Any]
     fallback: bool = False
     replaces: tuple[BookedVisit, ...] = ()
+    segments: tuple[datetime, ...] = ()
+    """The start of each segment; empty: the first that fit when it is booked."""
+    occupied: tuple[Occupied, ...] = ()
 
 
 @dataclass
@@ -261,8 +266,8 @@ class Planner:
     ) -> Constraints:
         kept = [visit for visit in self.snapshot.visits if visit.id not in exclude]
         left_out = {visit.number for visit in self.snapshot.visits if visit.id in exclude}
-        occupied = [Occupied(start, end, visit.zone) for visit in kept for start, end in visit.segments]
-        occupied += [Occupied(visit.starts_at, visit.ends_at, visit.option.zone) for visit in plan.visits]
+        stretches = [Occupied(start, end, visit.zone) for visit in kept for start, end in visit.segments]
+        stretches += [stretch for visit in plan.visits for stretch in visit.occupied]
         exams = [exam for exam in self.snapshot.exams if exam.appointment not in left_out]
         exams += [exam for visit in plan.visits for exam in _exams(visit)]
         return Constraints(
@@ -271,7 +276,7 @@ class Planner:
             {key: item.view for key, item in items.items()},
             rules,
             exams,
-            occupied,
+            stretches,
             self.snapshot.catalogue.walking,
         )
 
@@ -284,14 +289,14 @@ class Planner:
     ) -> PlannedVisit:
         visit, placement, proposal = found.visit, found.placement, found.proposal
         option = option_of(visit, placement)
-        minutes = max(segment.after_max + segment.minutes for segment in option.segments)
+        kept = tuple(occupied(visit, placement))
         own = tuple(items[key] for key in visit.items)
         mine = {item.appointment for item in own}
         return PlannedVisit(
             visit,
             option,
             placement.starts_at,
-            placement.starts_at + timedelta(minutes=minutes),
+            max(stretch.ends_at for stretch in kept),
             own,
             preparation,
             {
@@ -302,6 +307,8 @@ class Planner:
             },
             found.fallback,
             tuple(old for old in freed if old.id in mine),
+            placement.segments,
+            kept,
         )
 
     def _ask(self, link: Link, hook: str, department: str, arguments: dict[str, Any], check: Any) -> Answer:

@@ -11,6 +11,7 @@ from examlane import (
     Availability,
     BookingRequest,
     Itinerary,
+    ItineraryRules,
     Proposal,
     RuleBook,
     Text,
@@ -100,7 +101,7 @@ def _day(instant: datetime, availability: Availability) -> date:
 def _plan(request: BookingRequest, search: Search) -> Itinerary | None:
     order = stages.order({visit.key: stages.stage(visit, request, search.rules) for visit in request.visits})
     plan = plan_itinerary(
-        request, search.availability, mode="stay", max_days=search.days, before=order, deadline=search.deadline
+        request, search.availability, mode="stay", max_days=search.days, rules=ItineraryRules(before=order), deadline=search.deadline
     )
     return plan if plan is not None and _minutes(plan) <= search.settings["span_minutes"] else None
 

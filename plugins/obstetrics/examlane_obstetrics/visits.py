@@ -25,6 +25,7 @@ def _visit(item: OrderItemView, pregnancy: Pregnancy, roles: Mapping[str, str]) 
         earliest=window.opens,
         latest=window.closes,
         fasting=is_test or bool(item.item.attributes.get("fasting_hours")),
+        gaps=is_test,
         starts_until=glucose.latest_start(pregnancy.rules) if is_test else None,
     )
 

@@ -52,6 +52,9 @@ class Wall:
                 bits |= 1 << tick
         return bits
 
+    def load(self, group: str, day: date) -> Sequence[int]:
+        return ()
+
     def ends_at(self, visit: Visit, placement: Placement) -> datetime:
         return placement.starts_at + timedelta(minutes=visit.options[0].segments[0].minutes)
 
