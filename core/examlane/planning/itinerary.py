@@ -17,6 +17,7 @@ from examlane.planning.exact.shape import Shape
 from examlane.planning.exact.verifier import faults
 
 TOLERANCE_MINUTES = 15
+DAY_MINUTES = 1440
 Deadline = Callable[[], bool]
 
 
@@ -59,15 +60,17 @@ def plan(
     deadline: Deadline,
     rules: ItineraryRules = ItineraryRules(),
     tolerance: int = TOLERANCE_MINUTES,
+    longest: int = DAY_MINUTES,
 ) -> Itinerary | None:
     """All visits of a request on the first of `max_days` days that can hold them; None if there is none in time.
 
     `mode` "stay" wants the shortest time in the hospital, then the earliest finish; "finish" the other way round. Plans
     that are at most `tolerance` minutes worse in both are as good: of them the one in the least taken hours, then with
-    the fewest changes of zone. When `deadline` turns true, the best plan found until then is returned unproven.
+    the fewest changes of zone. A day whose best plan lasts longer than `longest` minutes holds none. When `deadline`
+    turns true, the best plan found until then is returned unproven.
     Exact where walking is a metric. Raises `ValueError` for more than 12 visits, free-gap segments counted singly.
     """
-    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    planner = _Planner(request, availability, mode, rules, tolerance, longest, deadline)
     every = tuple(range(len(request.visits)))
     for day in availability.days()[:max_days] if every else ():
         if deadline():
@@ -86,17 +89,20 @@ def plan_two_days(
     deadline: Deadline,
     rules: ItineraryRules = ItineraryRules(),
     tolerance: int = TOLERANCE_MINUTES,
+    longest: int = DAY_MINUTES,
 ) -> Itinerary | None:
     """All visits of a request on two of `max_days` days; None if there are no such two, or not in time.
 
     The last day is the earliest possible; then the first day holds as many visits as possible, then it is the earliest.
     Each day is planned as `plan` does. Whether all would fit on one day is not asked.
     """
-    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    planner = _Planner(request, availability, mode, rules, tolerance, longest, deadline)
     days = availability.days()[:max_days]
-    split = next(planner.splits(days), None)
-    plans = [planner.on(day, visits) for day, visits in split or ()]
-    return _joined(plans[0], plans[1]) if plans and plans[0] and plans[1] else None
+    for split in planner.splits(days):
+        first, second = (planner.on(day, visits) for day, visits in split)
+        if first is not None and second is not None:
+            return _joined(first, second)
+    return None
 
 
 def each_alone(request: BookingRequest, availability: Availability) -> Itinerary | None:
@@ -149,6 +155,7 @@ class _Planner:
     mode: Mode
     rules: ItineraryRules
     tolerance: int
+    longest: int
     deadline: Deadline
     _asked: dict[tuple[int, ...], _Asked] = field(default_factory=dict)
     _maps: dict[tuple[str, int | None, date], list[int]] = field(default_factory=dict)
@@ -158,12 +165,20 @@ class _Planner:
         asked, maps = self._problem(numbers), self._day(day, numbers)
         if maps is None:
             return None
-        found = DaySearch(asked.shape, maps, self.deadline).plan(Goal(self.mode, _ticks(self.tolerance)))
+        found = self._best(asked.shape, maps)
         if found is None:
             return None
         if wrong := faults(asked.shape.problem, maps, found):
             raise RuntimeError(f"the search broke a rule: {'; '.join(wrong)}")
         return self._itinerary(asked, day, found)
+
+    def _best(self, shape: Shape, maps: Day) -> Plan | None:
+        """The best plan that is not too long; a tolerance must not make it so."""
+        for tolerance in dict.fromkeys((self.tolerance, 0)):
+            found = DaySearch(shape, maps, self.deadline).plan(Goal(self.mode, _ticks(tolerance)))
+            if found is None or found.score.stay * TICK_MINUTES <= self.longest:
+                return found
+        return None
 
     def splits(self, days: Sequence[date]) -> Iterator[tuple[tuple[date, tuple[int, ...]], tuple[date, tuple[int, ...]]]]:
         """Two days with the visits on each, best first; ends when the time is up."""

@@ -15,6 +15,7 @@ from examlane import (
     Finding,
     GateAnswer,
     GroupView,
+    IntervalRule,
     OrderItemView,
     OrderView,
     Preparation,
@@ -23,7 +24,7 @@ from examlane import (
     Visit,
     hookimpl,
 )
-from examlane_obstetrics import cluster, glucose, visits, windows
+from examlane_obstetrics import cluster, glucose, intervals, visits, windows
 from examlane_obstetrics.windows import Pregnancy
 
 MINUTES = validate.Range(0, 1440)
@@ -43,11 +44,11 @@ class SettingsSchema(Schema):
     allow_other_campus = fields.Boolean(load_default=True)
     """When the patient's campus has no room for all: another one, or both."""
     gap_minutes = fields.Integer(load_default=10, validate=MINUTES)
-    """Between two exams at least, beside walking."""
+    """Between two exams at least, walking included."""
     span_minutes = fields.Integer(load_default=240, validate=MINUTES)
-    """From the first start to the last end at most."""
-    tolerance_minutes = fields.Integer(load_default=15, validate=MINUTES)
-    """So much longer may a stay be than the shortest, for calmer hours and fewer ways."""
+    """From the first start to the last end of a day at most."""
+    tolerance_minutes = fields.Integer(load_default=0, validate=MINUTES)
+    """So much longer may a stay be than the shortest, for calmer hours and fewer ways between floors."""
     search_milliseconds = fields.Integer(load_default=200, validate=validate.Range(1, 60_000))
     """How long the search may take; the hook has 300 ms."""
 
@@ -80,6 +81,11 @@ def requirements(
         return None
     pregnancies = [Pregnancy.of(order, now, settings, rules) for order in orders]
     return [visit for pregnancy in pregnancies for visit in visits.visits(pregnancy, groups)]
+
+
+@hookimpl
+def interval_rules(rules: RuleBook) -> Sequence[IntervalRule]:
+    return intervals.intervals(rules)
 
 
 @hookimpl
