@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from examlane import __all__ as exported
-from examlane import hookspecs, testing
+from examlane import hookimpl, hookspecs, testing
 from examlane.appointments import noshow
 from examlane.extension.plugins import HOOKS, Plugins
 from examlane.storage.ledger import TABLES
@@ -146,6 +146,16 @@ def test_the_example_of_preparation_gives_an_hour_to_drink(world: World) -> None
 
 def test_the_example_of_allocation_leaves_the_first_hours(world: World) -> None:
     assert world.item(f"{docs.booked(world, 'US-HEART')}/1").starts_at.hour == 10
+
+
+def test_the_example_of_an_itinerary_puts_everything_on_one_day(world: World) -> None:
+    one_day = docs.example().one_day
+    allocate = hookimpl(lambda request, availability: one_day(request, availability))
+    world.hospital.plugins.register("one_day", SimpleNamespace(allocate=allocate))
+    world.switch("CLINIC", "one_day")
+    number = docs.booked(world, "CT-HEAD", "US-HEART")
+    assert world.database.rows("SELECT code, proven FROM itinerary") == [("example.one_day", 1)]
+    assert world.item(f"{number}/1").starts_at.date() == world.item(f"{number}/2").starts_at.date()
 
 
 def test_the_example_of_a_no_show_sends_to_the_kiosk_once(world: World) -> None:

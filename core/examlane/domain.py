@@ -354,7 +354,8 @@ class Infeasible:
 class BookingRequest:
     """All bookable visits of one patient and encounter, planned together.
 
-    `fixed` are the patient's other exams, `walking` the minutes between zones.
+    `fixed` are the patient's other exams, `walking` the minutes between zones, `intervals` the rules between exams that
+    the core keeps.
     """
 
     patient: PatientView
@@ -367,6 +368,7 @@ class BookingRequest:
     items: Mapping[str, OrderItemView]
     walking: Mapping[tuple[str, str], int] = field(default_factory=_nothing)
     settings: Mapping[str, Any] = field(default_factory=_nothing)
+    intervals: tuple[IntervalRule, ...] = ()
 
 
 class Availability(Protocol):

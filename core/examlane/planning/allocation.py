@@ -22,6 +22,7 @@ from examlane.domain import (
     IntervalRule,
     Placement,
     Proposal,
+    Severity,
     Visit,
 )
 from examlane.errors import StalePlan
@@ -268,6 +269,7 @@ class Allocator:
             items={key: items[key].view for visit in visits for key in visit.items},
             walking=constraints.walking,
             settings={"other_campus_days": self._hospital.settings.other_campus_days, **link.settings},
+            intervals=tuple(rule for rule in constraints.rules if rule.severity is not Severity.HINT),
         )
 
     def seats_of(self, visits: Sequence[BookedVisit]) -> dict[int, int]:

@@ -6,11 +6,21 @@ A visit is one exam of the problem; one whose gaps are free is an exam a segment
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import permutations
 from typing import NamedTuple
 
-from examlane.domain import TICK_MINUTES, Availability, BookingRequest, Placement, Visit, VisitOption
+from examlane.domain import (
+    TICK_MINUTES,
+    Availability,
+    BookingRequest,
+    Placement,
+    Relation,
+    Selector,
+    Visit,
+    VisitOption,
+)
 from examlane.planning.exact.problem import Chain, Day, Exam, Goal, Mode, Plan, Pool, Problem, Rest
 from examlane.planning.exact.search import DaySearch
 from examlane.planning.exact.shape import Shape
@@ -23,11 +33,11 @@ Deadline = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class ItineraryRules:
-    """What holds between visits of one day, by their keys; keys that are not planned do not count.
+    """What holds between visits beside the request's own intervals, by their keys; unknown keys do not count.
 
-    `before`: the first ends before the second starts. `rests`: where the second comes after the first, so many minutes
-    lie between. `within`: the first may lie in a gap of the second, whose gaps must be free, where it is at most
-    `within_walk` minutes away. Everything else stays out of gaps.
+    `before`: on one day the first ends before the second starts. `rests`: where the second comes after the first, so
+    many minutes lie between. `within`: the first may lie in a gap of the second, whose gaps must be free, where it is
+    at most `within_walk` minutes away. Everything else stays out of gaps.
     """
 
     before: Sequence[tuple[str, str]] = ()
@@ -94,14 +104,14 @@ def plan_two_days(
     """All visits of a request on two of `max_days` days; None if there are no such two, or not in time.
 
     The last day is the earliest possible; then the first day holds as many visits as possible, then it is the earliest.
-    Each day is planned as `plan` does. Whether all would fit on one day is not asked.
+    Each day is planned as `plan` does; two days whose plans lie too close for a rest are passed over. Whether all would
+    fit on one day is not asked.
     """
     planner = _Planner(request, availability, mode, rules, tolerance, longest, deadline)
-    days = availability.days()[:max_days]
-    for split in planner.splits(days):
-        first, second = (planner.on(day, visits) for day, visits in split)
-        if first is not None and second is not None:
-            return _joined(first, second)
+    for sooner, later in planner.splits(availability.days()[:max_days]):
+        one, two = planner.on(*sooner), planner.on(*later)
+        if one is not None and two is not None and planner.is_rested(one, two):
+            return _joined(one, two)
     return None
 
 
@@ -146,6 +156,25 @@ class _Asked:
     shape: Shape
 
 
+def _with_intervals(request: BookingRequest, rules: ItineraryRules) -> ItineraryRules:
+    """The rules and what the request's intervals ask of its visits; one that is kept apart lies in nobody's gap."""
+    before, rests, apart = list(rules.before), list(rules.rests), set()
+    for rule in request.intervals:
+        for one, two in permutations(request.visits, 2):
+            if not (_concerns(rule.first, one, request) and _concerns(rule.second, two, request)):
+                continue
+            if rule.relation is Relation.BEFORE:
+                before.append((one.key, two.key))
+            else:
+                rests += [(one.key, two.key, _minutes(rule.after)), (two.key, one.key, _minutes(rule.before))]
+                apart |= {(one.key, two.key), (two.key, one.key)}
+    return replace(rules, before=before, rests=rests, within=[pair for pair in rules.within if pair not in apart])
+
+
+def _concerns(selector: Selector, visit: Visit, request: BookingRequest) -> bool:
+    return any(selector.matches(request.items[key].item) for key in visit.items if key in request.items)
+
+
 @dataclass
 class _Planner:
     """Plans any of a request's visits (by their numbers) on any day."""
@@ -159,6 +188,9 @@ class _Planner:
     deadline: Deadline
     _asked: dict[tuple[int, ...], _Asked] = field(default_factory=dict)
     _maps: dict[tuple[str, int | None, date], list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rules = _with_intervals(self.request, self.rules)
 
     def on(self, day: date, numbers: tuple[int, ...]) -> Itinerary | None:
         """The best plan of some visits on a day, verified."""
@@ -198,6 +230,16 @@ class _Planner:
                 first = next((day for day in days[:position] if possible.on(day, sooner)), None)
                 if first is not None:
                     yield (first, sooner), (last, later)
+
+    def is_rested(self, one: Itinerary, two: Itinerary) -> bool:
+        """Whether the plan of a later day keeps the rests after that of a sooner one."""
+        visits = {visit.key: visit for visit in self.request.visits}
+        ends = {each.visit: self.availability.ends_at(visits[each.visit], each) for each in one.placements}
+        starts = {each.visit: each.starts_at for each in two.placements}
+        return not any(
+            first in ends and second in starts and starts[second] - ends[first] < timedelta(minutes=minutes)
+            for first, second, minutes in self.rules.rests
+        )
 
     def is_possible(self, day: date, numbers: tuple[int, ...]) -> bool:
         maps = self._day(day, numbers)
@@ -318,6 +360,10 @@ def _placement(key: str, starts: Sequence[tuple[VisitOption, datetime]]) -> Plac
 
 def _walk(walking: Mapping[tuple[str, str], int], zone: str, other: str) -> int:
     return 0 if zone == other else walking.get((zone, other), 0)
+
+
+def _minutes(length: timedelta) -> int:
+    return -(-length // timedelta(minutes=1))
 
 
 def _ticks(minutes: int) -> int:
