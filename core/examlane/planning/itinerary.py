@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import permutations
+from itertools import permutations, product
 from typing import NamedTuple
 
 from examlane.domain import (
@@ -219,17 +219,15 @@ class _Planner:
             (tuple(n for n in every if bits >> n & 1), tuple(n for n in every if not bits >> n & 1))
             for bits in range(1, (1 << len(every)) - 1)
         ]
-        subsets.sort(key=lambda pair: -len(pair[0]))
         possible = _Possible(self)
         for position, last in enumerate(days):
-            for sooner, later in subsets:
-                if self.deadline():
-                    return
-                if not possible.on(last, later):
-                    continue
-                first = next((day for day in days[:position] if possible.on(day, sooner)), None)
-                if first is not None:
-                    yield (first, sooner), (last, later)
+            for size in range(len(every) - 1, 0, -1):
+                some = [pair for pair in subsets if len(pair[0]) == size]
+                for first, (sooner, later) in product(days[:position], some):
+                    if self.deadline():
+                        return
+                    if possible.on(last, later) and possible.on(first, sooner):
+                        yield (first, sooner), (last, later)
 
     def is_rested(self, one: Itinerary, two: Itinerary) -> bool:
         """Whether the plan of a later day keeps the rests after that of a sooner one."""
