@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from examlane import Fact, Sex
-from examlane.appointments import changes, status
+from examlane import DepartmentMode, Fact, Sex
+from examlane.appointments import booking, changes, status
 from examlane.errors import Refused
 from examlane.insight.invariants import check
 from examlane.orders.patients import Identifier, PatientData, register
+from examlane.storage.ledger import Peer
 from examlane.testing import MORNING, TESTER, World, require, small_hospital
 from examlane_obstetrics import hooks
 
@@ -39,6 +40,7 @@ HOUSE: dict[str, list[dict[str, Any]]] = {
             "code": "BELLY", "name": "腹部超声", "modality": "US", "department": "US",
             "attributes": '{"fasting_hours": 8}',
         },
+        {"code": "XRAY", "name": "胸部正位片", "modality": "DX", "department": "US", "attributes": "{}"},
         {"code": "ECG", "name": "心电图", "modality": "ECG", "department": "ECG", "attributes": "{}"},
     ],
     "groups": [
@@ -54,6 +56,7 @@ HOUSE: dict[str, list[dict[str, Any]]] = {
         {"item": "OGTT", "group": "DESK", "minutes": 5},
         {"item": "NST", "group": "CHAIRS", "minutes": 20},
         {"item": "GROWTH", "group": "ROOMS", "minutes": 20},
+        {"item": "XRAY", "group": "ROOMS", "minutes": 10},
         {"item": "BELLY", "group": "ROOMS", "minutes": 10},
         {"item": "ECG", "group": "LEADS", "minutes": 5},
     ],
@@ -259,3 +262,63 @@ def test_a_window_is_counted_anew_when_an_exam_is_moved(world: World) -> None:
     with pytest.raises(Refused):
         moved(world, key, "ROOMS", at(world, 3, "08:00"))
     assert world.item(key).starts_at == at(world, 2, "11:40")
+
+
+def test_what_is_far_is_not_moved_between_two_draws(world: World) -> None:
+    number = ordered(world, "OGTT", "XRAY")
+    xray, day = f"{number}/2", days(world, number, 1)[0]
+    first, _, third = (start for start, _ in spans(world, f"{number}/1"))
+    assert not first <= spans(world, xray)[0][0] <= third
+    with pytest.raises(Refused):
+        moved(world, xray, "ROOMS", at(world, day, "09:30"))
+    moved(world, xray, "ROOMS", at(world, day, "11:00"))
+
+
+def open_offers(world: World) -> list[tuple[str, str]]:
+    return list(world.database.rows("SELECT code, department FROM desk_task WHERE closed_at IS NULL"))
+
+
+def cancelled(world: World, key: str) -> str:
+    number = str(world.item(key).appointment)
+    changes.cancel(world.hospital, number, TESTER, reason="patient")
+    return number
+
+
+def test_cancelling_one_exam_of_the_day_offers_to_plan_the_others_again(world: World) -> None:
+    world.database.write(lambda: world.database.insert(Peer, code="HIS", created_at=int(MORNING.timestamp())))
+    number = ordered(world, "OGTT", "NST", "ECG")
+    strip, ecg = f"{number}/2", f"{number}/3"
+    before = world.item(strip)
+    gone = cancelled(world, f"{number}/1")
+
+    assert open_offers(world) == [("itinerary_rest", "OBC")]
+    told = world.database.rows("SELECT payload FROM event WHERE kind = 'itinerary.member_cancelled'")
+    assert [json.loads(payload) for (payload,) in told] == [
+        {"appointment": gone, "others": [world.item(key).appointment for key in (ecg, strip)]}
+    ]
+    assert (world.item(strip).version, world.item(strip).starts_at) == (before.version, before.starts_at)
+
+    booking.plan_rest_again(world.hospital, gone, TESTER)
+    after = world.item(strip)
+    assert after.appointment == before.appointment
+    assert after.starts_at < before.starts_at
+    assert after.starts_at.date() == world.item(ecg).starts_at.date()
+    assert open_offers(world) == []
+    assert world.item(f"{number}/1").reason == "cancelled"
+
+
+def test_cancelling_the_last_exam_of_a_day_or_one_booked_alone_offers_nothing(world: World) -> None:
+    number = ordered(world, "OGTT", "ECG")
+    cancelled(world, f"{number}/1")
+    cancelled(world, f"{number}/2")
+    cancelled(world, f"{ordered(world, 'ECG', patient='P2')}/1")
+    assert len(open_offers(world)) == 1
+
+
+def test_what_cannot_be_planned_again_stays_as_it_is(world: World) -> None:
+    number = ordered(world, "OGTT", "NST", "ECG")
+    gone = cancelled(world, f"{number}/3")
+    before = [world.item(f"{number}/{line}").starts_at for line in (1, 2)]
+    world.mode("OB", DepartmentMode.MANUAL)
+    booking.plan_rest_again(world.hospital, gone, TESTER)
+    assert [world.item(f"{number}/{line}").starts_at for line in (1, 2)] == before
