@@ -22,6 +22,8 @@ from examlane import (
 from examlane_obstetrics import stages
 
 Plan = Callable[..., Itinerary | None]
+MOST = 12
+"""What one search takes; the draws of a glucose test count singly."""
 
 
 def proposals(
@@ -31,11 +33,11 @@ def proposals(
     rules: RuleBook,
     deadline: Callable[[], bool],
 ) -> Sequence[Proposal] | None:
-    """All visits on one day, else on two; None when there is nothing to gather or it would come too late.
+    """All visits on one day, else on two; None when there is nothing to gather, too much, or it would come too late.
 
     Of two days the last is as early as possible. The patient's own campus goes before every other, one day before two.
     """
-    separately = each_alone(request, availability) if len(request.visits) > 1 else None
+    separately = each_alone(request, availability) if 1 < _size(request) <= MOST else None
     if separately is None:
         return None
     last = max(separately.days)
@@ -50,6 +52,13 @@ def proposals(
             if found is not None:
                 return [_proposal(found, last)]
     return None
+
+
+def _size(request: BookingRequest) -> int:
+    """How much a search has to place; one visit alone is 1, whatever its segments."""
+    if len(request.visits) < 2:
+        return len(request.visits)
+    return sum(len(visit.options[0].segments) if visit.gaps and visit.options else 1 for visit in request.visits)
 
 
 def _days(request: BookingRequest, availability: Availability, settings: Mapping[str, Any], separately: date) -> int:

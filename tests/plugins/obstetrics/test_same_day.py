@@ -132,8 +132,9 @@ def request(
     visits: Sequence[Visit], out_of_town: bool = False, walking: dict[tuple[str, str], int] | None = None
 ) -> BookingRequest:
     items = {
-        one.key: OrderItemView(one.key, ExamItem(one.key, Text("x", "x"), KINDS[one.key][0], "", "X", KINDS[one.key][1]))
+        key: OrderItemView(key, ExamItem(key, Text("x", "x"), KINDS[key][0], "", "X", KINDS[key][1]))
         for one in visits
+        for key in one.items
     }
     return BookingRequest(
         patient=PatientView(1, Sex.FEMALE, date(1996, 1, 1), out_of_town),
@@ -202,6 +203,17 @@ def test_walking_between_floors_and_buildings_is_part_of_the_stay() -> None:
 
 def test_one_exam_alone_is_left_to_the_others() -> None:
     assert ask([BLOOD], {"blood": {0: "08:00"}}) is None
+
+
+def test_one_glucose_test_alone_is_left_to_the_others() -> None:
+    assert ask([OGTT], {"ogtt": {0: every(5)}}) is None
+
+
+def test_more_exams_than_one_search_takes_are_left_to_the_others() -> None:
+    many = [replace(visit("xray"), key=f"xray{number}", items=("xray",)) for number in range(13)]
+    free = {one.key: {0: f"{8 + number // 6}:{number % 6}0"} for number, one in enumerate(many)}
+    assert ask(many, free) is None
+    assert ask(many[:12], free) is not None
 
 
 def test_an_exam_without_any_time_declines_the_whole_day() -> None:
