@@ -31,7 +31,7 @@ MEMBER_CANCELLED = Text(
     "同日检查中有一项已取消，其余可重新安排", "one exam of a visit was cancelled: the others can be planned again"
 )
 OTHERS = """SELECT a.id, a.number FROM appointment a JOIN appointment c ON c.itinerary_id = a.itinerary_id
-WHERE c.id = ? AND a.id <> c.id AND a.state IN ('booked', 'tentative') AND a.start_at > ? ORDER BY a.start_at, a.id"""
+WHERE c.id = ? AND a.id <> c.id AND a.state = 'booked' AND a.start_at > ? ORDER BY a.start_at, a.id"""
 CANCELLED = """SELECT a.number, a.patient_id, o.ordering_department FROM appointment a
 JOIN appointment_item ai ON ai.appointment_id = a.id JOIN order_item oi ON oi.id = ai.order_item_id
 JOIN exam_order o ON o.id = oi.order_id WHERE a.id = ? ORDER BY oi.id"""

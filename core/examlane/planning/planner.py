@@ -101,10 +101,11 @@ class Planner:
         """Booked visits planned together as if they had no time yet; none of them unless all find one."""
         verdicts = self.judge.verdicts(self.snapshot)
         plan = Plan(self.snapshot, verdicts, trace=self.budget.trace, watched=self.judge.watched)
-        chosen = [verdict for verdict in verdicts if verdict.bookable and verdict.item.appointment in appointments]
+        chosen = [verdict for verdict in verdicts if verdict.item.appointment in appointments]
         old = [visit for visit in self.snapshot.visits if visit.id in appointments and visit.state in REPLANNABLE]
-        found = self._solve(plan, chosen, old) if chosen else None
-        if found is not None and {item.id for visit in found for item in visit.items} == {v.item.id for v in chosen}:
+        bookable = chosen and all(verdict.bookable for verdict in chosen)
+        found = self._solve(plan, chosen, old) if bookable else None
+        if found is not None and sum(len(visit.items) for visit in found) == len(chosen):
             self._accept(plan, found)
         return plan
 

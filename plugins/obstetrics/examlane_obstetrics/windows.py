@@ -13,7 +13,6 @@ from examlane import Text as Words
 from examlane_obstetrics import dating
 
 OWN = ("gestation_from_days", "gestation_to_days")
-RISK_UNKNOWN = "obstetrics.gestation.risk_unknown"
 LATE = "obstetrics.gestation.late"
 SAID_ONLY = (FindingKind.HINT, FindingKind.DELAY_UNTIL)
 
@@ -46,13 +45,12 @@ class Pregnancy:
         """Whole days of gestation today."""
         return None if self.day0 is None else (self.now.astimezone(self.zone).date() - self.day0).days
 
-    def high_risk(self, item: OrderItemView) -> bool | None:
-        """Whether it is a multiple or high-risk pregnancy; a doctor who insists on an early exam says so."""
+    @property
+    def high_risk(self) -> bool | None:
+        """Whether it is a multiple or high-risk pregnancy; None while unknown."""
         rule = self.rules["high_risk"]
         facts = {name: self.order.known(name) for name in ("fetuses", "high_risk_pregnancy")}
-        if rule.is_unknown(facts):
-            return True if RISK_UNKNOWN in item.confirmed else None
-        return rule.decide(facts) == "high_risk"
+        return None if rule.is_unknown(facts) else rule.decide(facts) == rule.action
 
     def window(self, item: OrderItemView) -> Window:
         """When the item may begin: nothing while the dates are unknown, open where nothing is asked."""
@@ -64,14 +62,17 @@ class Pregnancy:
         return Window(self._midnight(first), self._last_second(last))
 
     def limits(self, item: OrderItemView) -> tuple[int | None, int | None]:
-        """The first and the last day of gestation: the catalogue item's own, else those of its kind."""
+        """The first and the last day of gestation: the catalogue item's own, else those of its kind.
+
+        An unknown risk opens the window as a high one does; a rule then asks for the doctor's confirmation.
+        """
         if has_own(item):
             attributes = item.item.attributes
             return attributes.get(OWN[0]), attributes.get(OWN[1])
         rule = kind_rule(item, self.rules)
         if rule is None:
             return None, None
-        early = "high_risk_from_days" in rule.parameters and self.high_risk(item) is not False
+        early = "high_risk_from_days" in rule.parameters and self.high_risk is not False
         return rule["high_risk_from_days" if early else "from_days"], rule["to_days"]
 
     def findings(self, item: OrderItemView) -> list[Finding]:
@@ -92,7 +93,6 @@ class Pregnancy:
         first, last = self.limits(item)
         rule = kind_rule(item, self.rules)
         opens = self.window(item).opens
-        risk = self.high_risk(item)
         return {
             "dated": self.day0 is not None,
             "kind": item.item.attributes.get("prenatal", ""),
@@ -101,8 +101,8 @@ class Pregnancy:
             "days_late": _less(self.days, last),
             "late": _late(item, self.rules),
             "risk_decides": self._risk_decides(item),
-            "risk_known": risk is not None,
-            "high_risk": risk,
+            "risk_known": self.high_risk is not None,
+            "high_risk": self.high_risk,
             "age": None if self.days is None else weeks(self.days),
             "opens": opens,
             "first_day": None if opens is None else opens.date(),

@@ -315,10 +315,10 @@ def test_cancelling_the_last_exam_of_a_day_or_one_booked_alone_offers_nothing(wo
     assert len(open_offers(world)) == 1
 
 
-def test_what_cannot_be_planned_again_stays_as_it_is(world: World) -> None:
+def test_the_rest_is_planned_again_all_or_nothing(world: World) -> None:
     number = ordered(world, "OGTT", "NST", "ECG")
-    gone = cancelled(world, f"{number}/3")
-    before = [world.item(f"{number}/{line}").starts_at for line in (1, 2)]
-    world.mode("OB", DepartmentMode.MANUAL)
+    gone = cancelled(world, f"{number}/1")
+    before = [world.item(f"{number}/{line}").starts_at for line in (2, 3)]
+    world.mode("ECG", DepartmentMode.MANUAL)
     booking.plan_rest_again(world.hospital, gone, TESTER)
-    assert [world.item(f"{number}/{line}").starts_at for line in (1, 2)] == before
+    assert [world.item(f"{number}/{line}").starts_at for line in (2, 3)] == before

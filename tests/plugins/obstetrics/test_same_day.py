@@ -319,6 +319,23 @@ def test_only_exams_within_five_minutes_walk_lie_between_two_draws(minutes: int,
     assert (first < times(found)["ecg"][4:] < third) is inside
 
 
+def test_of_two_places_only_the_near_one_lies_between_two_draws() -> None:
+    near, far = (visit("ecg", 5, campuses=campus, zone=zone).options[0] for campus, zone in (("N", "N-1F"), ("S", "N-9F")))
+    both = replace(visit("ecg", 5), options=(near, replace(far, campus="N", group="G-S")))
+    walking = {("N", "N-1F"): 5, ("N", "N-9F"): 15, ("N-1F", "N-9F"): 10}
+
+    class Far(Wall):
+        def segment_starts(self, visit: Visit, option: VisitOption, position: int, day: date) -> int:
+            return 0 if option.zone == "N-1F" else super().segment_starts(visit, option, position, day)
+
+    free = {"ogtt": {0: MORNING}, "ecg": {0: MORNING}}
+    asked, loaded = request([OGTT, both], walking=walking), hooks.SettingsSchema().load({"search_milliseconds": 60_000})
+    for wall, inside in ((Wall(free), True), (Far(free), False)):
+        (found,) = hooks.allocate(asked, wall, loaded, RULES) or ()
+        first, _, third = draws(found)
+        assert (first < times(found)["ecg"][4:] < third) is inside
+
+
 def test_a_walk_that_nobody_knows_is_too_far() -> None:
     found = ask([OGTT, visit("ecg", 5, zone="N-1F")], {"ogtt": {0: MORNING}, "ecg": {0: MORNING}})
     first, _, third = draws(found)

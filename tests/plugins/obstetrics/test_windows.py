@@ -267,6 +267,18 @@ def test_an_unknown_risk_is_confirmed_before_monitoring_is_held_early(risk: dict
     assert visit(**early, confirmed=confirmed).earliest == first
 
 
+def test_an_unknown_risk_is_asked_for_and_nothing_else_from_32_weeks_on() -> None:
+    unknown = {"fetuses": Fact(None)}
+    assert said("nst", 224, **unknown) == ["confirm"]
+    assert said("nst", 223, **unknown) == ["delay_until", "confirm"]
+
+
+def test_the_risk_does_not_matter_where_the_catalogue_item_has_its_own_window() -> None:
+    own = {"prenatal": "nst", "gestation_from_days": 224}
+    asked = order(own, last_menstrual_period=period(230))
+    assert hooks.validate_order(asked, NOW, SETTINGS, RULES) == []
+
+
 def test_an_unknown_risk_does_not_matter_once_monitoring_is_usual() -> None:
     asked = order({"prenatal": "nst"}, last_menstrual_period=period(238))
     assert hooks.validate_order(asked, NOW, SETTINGS, RULES) == []
