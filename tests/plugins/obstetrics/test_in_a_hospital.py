@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from examlane import DepartmentMode, Fact, Sex
 from examlane.appointments import booking, changes, status
@@ -322,3 +324,39 @@ def test_the_rest_is_planned_again_all_or_nothing(world: World) -> None:
     world.mode("ECG", DepartmentMode.MANUAL)
     booking.plan_rest_again(world.hospital, gone, TESTER)
     assert [world.item(f"{number}/{line}").starts_at for line in (2, 3)] == before
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One hospital for many pregnancies."""
+    file = tmp_path_factory.mktemp("ward") / "hospital.db"
+    world = small_hospital(f"sqlite:///{file}", {"obstetrics": hooks}, HOUSE, days=28)
+    require(world, "US", "obstetrics", {"windows_only": True})
+    require(world, "OB", "obstetrics", PATIENTLY)
+    require(world, "OBC", "obstetrics", PATIENTLY)
+    yield world
+    world.hospital.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(days=st.integers(160, 235), second=st.integers(0, 86_399), out_of_town=st.booleans())
+def test_whatever_the_day_and_the_hour_nothing_is_booked_outside_its_weeks(
+    ward: World, days: int, second: int, out_of_town: bool
+) -> None:
+    midnight = datetime.combine(TODAY, datetime.min.time(), ward.hospital.settings.zone)
+    ward.clock.set(midnight + timedelta(seconds=second))
+    number = ordered(
+        ward, "OGTT", "GROWTH", "ECG", days=days, out_of_town=out_of_town, patient=f"H{next(ward.numbers)}"
+    )
+    for line, (first, last) in ((1, (168, 202)), (2, (196, 230))):
+        starts_at = ward.item(f"{number}/{line}").starts_at
+        opens, closes = (midnight + timedelta(days=bound - days) for bound in (first, last + 1))
+        if starts_at is not None:
+            assert opens <= starts_at < closes
+            assert line == 2 or (starts_at.hour, starts_at.minute) <= (9, 0)
+        elif ward.clock.now() >= closes:
+            assert ward.item(f"{number}/{line}").state in ("rejected", "needs_confirmation")
+    if ward.item(f"{number}/1").starts_at is not None:
+        first_draw, *later = (start for start, _ in spans(ward, f"{number}/1"))
+        for start, lag in zip(later, (60, 120), strict=True):
+            assert abs(start - first_draw - timedelta(minutes=lag)) <= timedelta(minutes=5)
