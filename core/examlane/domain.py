@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -263,6 +263,7 @@ class Visit:
 
     `gaps`: between the segments the patient is free, and other visits may lie there (the draws of a glucose test).
     Each option then has the same number of segments, held one after the other in the order listed.
+    `starts_until` is the last local time of day at which it may start on any day.
     """
 
     key: str
@@ -273,6 +274,7 @@ class Visit:
     latest: datetime | None = None
     fasting: bool = False
     gaps: bool = False
+    starts_until: time | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -498,3 +498,32 @@ def test_each_alone_ends_when_the_last_exam_by_itself_would() -> None:
     assert alone is not None
     assert (alone.days, f"{alone.ends_at:%a %H:%M}") == ((MONDAY,), "Mon 00:10")
     assert each_alone(request(visit("x", ("X", "A", 5))), wall) is None
+
+
+def test_a_day_whose_shortest_plan_is_too_long_is_passed_over() -> None:
+    asked = request(visit("a", ("LAB", "A", 10)), visit("b", ("US", "A", 10)))
+    starts = {MONDAY: (0, 9), TUESDAY: (0, 8)}
+    wall = Wall({(key, group, day): ticks(starts[day][n]) for n, (key, group) in enumerate((("a", "LAB"), ("b", "US")))
+                 for day in starts})  # fmt: skip
+    for longest, expected in ((55, MONDAY), (54, TUESDAY), (50, TUESDAY), (49, None)):
+        found = plan(asked, wall, mode="stay", max_days=3, deadline=never, longest=longest)
+        assert (found.days[0] if found else None) == expected
+
+
+def test_a_tolerance_does_not_make_a_plan_too_long() -> None:
+    asked = request(visit("a", ("LAB", "A", 10)), visit("b", ("US", "A", 10)))
+    busy = Wall({("a", "LAB", MONDAY): ticks(0), ("b", "US", MONDAY): ticks(11, 13)}, loads={"US": (90, 0)})
+    relaxed = plan(asked, busy, mode="stay", max_days=1, deadline=never, tolerance=15)
+    strict = plan(asked, busy, mode="stay", max_days=1, deadline=never, tolerance=15, longest=65)
+    assert relaxed is not None
+    assert strict is not None
+    assert (relaxed.stays[0], strict.stays[0]) == (timedelta(minutes=75), timedelta(minutes=65))
+
+
+def test_two_days_that_are_too_long_give_way_to_others() -> None:
+    asked = request(*(visit(key, (key, "A", 10)) for key in "abc"))
+    wall = Wall({("a", "a", MONDAY): ticks(0), ("b", "b", MONDAY): ticks(20), ("b", "b", TUESDAY): ticks(4),
+                 ("c", "c", TUESDAY): ticks(0), ("c", "c", WEDNESDAY): ticks(0)})  # fmt: skip
+    found = plan_two_days(asked, wall, mode="stay", max_days=3, deadline=never, longest=60)
+    assert found is not None
+    assert begins(found) == {"a": "00:00", "b": "00:20", "c": "00:00"}

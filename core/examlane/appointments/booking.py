@@ -19,7 +19,7 @@ from examlane.domain import (
     Relation,
     Severity,
 )
-from examlane.errors import StalePlan
+from examlane.errors import NotFound, StalePlan
 from examlane.extension import shadow
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
@@ -69,6 +69,33 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
         return Settlement(True, booked)
     _leave_to_worker(hospital, patient)
     return Settlement(False)
+
+
+def plan_rest_again(hospital: Hospital, number: str, actor: Actor) -> Settlement:
+    """Plan what is left of a cancelled appointment's itinerary together anew, its own seats counting as free.
+
+    Numbers stay. Where not all of them find a time, nothing changes. Raises `NotFound`, and `StalePlan` when a race is
+    lost too often.
+    """
+    row = hospital.database.row("SELECT id, patient_id FROM appointment WHERE number = ?", number)
+    if row is None:
+        raise NotFound("appointment", number)
+    cancelled, patient = row
+    for attempt in range(ATTEMPTS):
+        state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
+        rest = {key for key, _ in desk.rest_of_itinerary(hospital.database, cancelled, hospital.clock.now())}
+        plan = Planner(hospital, state, hospital.clock.now()).plan_again(rest)
+        try:
+            return Settlement(True, hospital.database.write(partial(_commit_rest, hospital, plan, cancelled, actor)))
+        except StalePlan:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _commit_rest(hospital: Hospital, plan: Plan, cancelled: int, actor: Actor) -> tuple[int, ...]:
+    desk.close_offer(hospital.database, cancelled, actor.name, hospital.clock.now())
+    return _commit(hospital, plan, actor)
 
 
 def settle_due(hospital: Hospital, limit: int = 50) -> int:

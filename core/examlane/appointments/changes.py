@@ -207,6 +207,8 @@ def _write_change(
     receipts.keep(database, key, "appointment", current.number, epoch(now))
     patients.touch(database, current.patient)
     visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
+    if after == "cancelled":
+        desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
         return
     state = "fulfilled" if done else "accepted"

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from examlane.domain import Text
 from examlane.reasons import text
+from examlane.records import events
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
 from examlane.storage.ledger import DeskTask
 
 OWNERS = {"needs_approval": "specialist"}
+REST = "itinerary_rest"
 NEXT_STEPS = {
     "unverified": Text("核对申请单后手工预约", "check the order and book by hand"),
     "rule_unavailable": Text("核对规则后手工预约", "check the rules and book by hand"),
@@ -25,7 +27,16 @@ NEXT_STEPS = {
     "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
+    REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
+MEMBER_CANCELLED = Text(
+    "同日检查中有一项已取消，其余可重新安排", "one exam of a visit was cancelled: the others can be planned again"
+)
+OTHERS = """SELECT a.id, a.number FROM appointment a JOIN appointment c ON c.itinerary_id = a.itinerary_id
+WHERE c.id = ? AND a.id <> c.id AND a.state = 'booked' AND a.start_at > ? ORDER BY a.start_at, a.id"""
+CANCELLED = """SELECT a.number, a.patient_id, o.ordering_department FROM appointment a
+JOIN appointment_item ai ON ai.appointment_id = a.id JOIN order_item oi ON oi.id = ai.order_item_id
+JOIN exam_order o ON o.id = oi.order_id WHERE a.id = ? ORDER BY oi.id"""
 
 
 def open_task(
@@ -52,4 +63,29 @@ def close_tasks(database: Database, order_item: int, keep: str, by: str, now: da
         "UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE order_item_id = ? AND closed_at IS NULL "
         "AND code <> ? RETURNING id",
         epoch(now), by, order_item, keep,
+    )  # fmt: skip
+
+
+def rest_of_itinerary(database: Database, appointment: int, now: datetime) -> list[tuple[int, str]]:
+    """The other appointments of an itinerary that are still to come and may be planned again: ids and numbers."""
+    return [(key, number) for key, number in database.rows(OTHERS, appointment, epoch(now))]
+
+
+def offer_the_rest(database: Database, cancelled: int, now: datetime, deadline: timedelta) -> None:
+    """Of an itinerary one appointment was cancelled: tell peers and the clinic that the others can be planned again."""
+    others = [number for _, number in rest_of_itinerary(database, cancelled, now)]
+    if not others:
+        return
+    number, patient, clinic = database.rows(CANCELLED, cancelled)[0]
+    open_task(database, REST, clinic, patient, None, now, deadline, appointment=cancelled, reason=MEMBER_CANCELLED)
+    payload = {"appointment": number, "others": others}
+    events.emit(database, "appointment", number, "itinerary.member_cancelled", payload, epoch(now))
+
+
+def close_offer(database: Database, cancelled: int, by: str, now: datetime) -> None:
+    """The others of a cancelled appointment's itinerary were planned again."""
+    database.rows(
+        "UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE appointment_id = ? AND code = ? AND closed_at IS NULL "
+        "RETURNING id",
+        epoch(now), by, cancelled, REST,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogue
@@ -121,7 +121,7 @@ class SlotCalendar:
 
     def _earliest(self, visit: Visit, option: VisitOption, not_before: datetime) -> Placement | None:
         lower = max(filter(None, (not_before, self._not_before, visit.earliest)))
-        if self._is_single_slot(option) and not self._freed:
+        if self._is_single_slot(option) and not self._freed and visit.starts_until is None:
             return self._first_single_slot(visit, option, lower)
         resources = self._catalogue.resources(option.segments[0].needs[0].group)
         opens: int | None = 0
@@ -221,9 +221,16 @@ class SlotCalendar:
         if visit.latest is not None:
             last = int((visit.latest - self._calendar.midnight(day)).total_seconds() // TICK)
             bits &= (1 << (last + 1)) - 1 if last >= 0 else 0
+        if visit.starts_until is not None:
+            bits &= (1 << (self._last_tick(day, visit.starts_until) + 1)) - 1
         for since, until in self._forbidden(visit, option, 0):
             bits &= ~self._between(day, since, until)
         return bits
+
+    def _last_tick(self, day: date, until: time) -> int:
+        """The last bit of a day's map at or before a local time of day."""
+        last = datetime.combine(day, until, self._calendar.zone) - self._calendar.midnight(day)
+        return last // timedelta(minutes=TICK_MINUTES)
 
     def _between(self, day: date, since: datetime, until: datetime) -> int:
         """The ticks strictly inside a stretch of time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
 from math import isfinite
 from typing import Any, TypeVar
@@ -88,6 +88,7 @@ def requirements(answer: Any, items: Collection[str], groups: Mapping[str, Group
         _want(isinstance(visit.fasting, bool), "fasting is yes or no")
         _aware(visit.earliest)
         _aware(visit.latest)
+        _want(visit.starts_until is None or _is_local(visit.starts_until), "starts_until is a local time of day")
         for option in _all(visit.options, VisitOption):
             _option(option, groups)
             _want(groups[option.group].department == visit.department, "a group of another department")
@@ -270,6 +271,10 @@ def _stretch(value: Any) -> None:
 def _aware(value: Any) -> None:
     _want(value is None or _is_aware(value), "instants must be aware")
     _want(value is None or value.year in YEARS, "an instant of this era is wanted")
+
+
+def _is_local(value: Any) -> bool:
+    return isinstance(value, time) and value.tzinfo is None
 
 
 def _is_aware(value: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import permutations
+from itertools import permutations, product
 from typing import NamedTuple
 
 from examlane.domain import (
@@ -27,6 +27,7 @@ from examlane.planning.exact.shape import Shape
 from examlane.planning.exact.verifier import faults
 
 TOLERANCE_MINUTES = 15
+DAY_MINUTES = 1440
 Deadline = Callable[[], bool]
 
 
@@ -69,15 +70,17 @@ def plan(
     deadline: Deadline,
     rules: ItineraryRules = ItineraryRules(),
     tolerance: int = TOLERANCE_MINUTES,
+    longest: int = DAY_MINUTES,
 ) -> Itinerary | None:
     """All visits of a request on the first of `max_days` days that can hold them; None if there is none in time.
 
     `mode` "stay" wants the shortest time in the hospital, then the earliest finish; "finish" the other way round. Plans
     that are at most `tolerance` minutes worse in both are as good: of them the one in the least taken hours, then with
-    the fewest changes of zone. When `deadline` turns true, the best plan found until then is returned unproven.
+    the fewest changes of zone. A day whose best plan lasts longer than `longest` minutes holds none. When `deadline`
+    turns true, the best plan found until then is returned unproven.
     Exact where walking is a metric. Raises `ValueError` for more than 12 visits, free-gap segments counted singly.
     """
-    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    planner = _Planner(request, availability, mode, rules, tolerance, longest, deadline)
     every = tuple(range(len(request.visits)))
     for day in availability.days()[:max_days] if every else ():
         if deadline():
@@ -96,6 +99,7 @@ def plan_two_days(
     deadline: Deadline,
     rules: ItineraryRules = ItineraryRules(),
     tolerance: int = TOLERANCE_MINUTES,
+    longest: int = DAY_MINUTES,
 ) -> Itinerary | None:
     """All visits of a request on two of `max_days` days; None if there are no such two, or not in time.
 
@@ -103,7 +107,7 @@ def plan_two_days(
     Each day is planned as `plan` does; two days whose plans lie too close for a rest are passed over. Whether all would
     fit on one day is not asked.
     """
-    planner = _Planner(request, availability, mode, rules, tolerance, deadline)
+    planner = _Planner(request, availability, mode, rules, tolerance, longest, deadline)
     for sooner, later in planner.splits(availability.days()[:max_days]):
         one, two = planner.on(*sooner), planner.on(*later)
         if one is not None and two is not None and planner.is_rested(one, two):
@@ -180,6 +184,7 @@ class _Planner:
     mode: Mode
     rules: ItineraryRules
     tolerance: int
+    longest: int
     deadline: Deadline
     _asked: dict[tuple[int, ...], _Asked] = field(default_factory=dict)
     _maps: dict[tuple[str, int | None, date], list[int]] = field(default_factory=dict)
@@ -192,12 +197,20 @@ class _Planner:
         asked, maps = self._problem(numbers), self._day(day, numbers)
         if maps is None:
             return None
-        found = DaySearch(asked.shape, maps, self.deadline).plan(Goal(self.mode, _ticks(self.tolerance)))
+        found = self._best(asked.shape, maps)
         if found is None:
             return None
         if wrong := faults(asked.shape.problem, maps, found):
             raise RuntimeError(f"the search broke a rule: {'; '.join(wrong)}")
         return self._itinerary(asked, day, found)
+
+    def _best(self, shape: Shape, maps: Day) -> Plan | None:
+        """The best plan that is not too long; a tolerance must not make it so."""
+        for tolerance in dict.fromkeys((self.tolerance, 0)):
+            found = DaySearch(shape, maps, self.deadline).plan(Goal(self.mode, _ticks(tolerance)))
+            if found is None or found.score.stay * TICK_MINUTES <= self.longest:
+                return found
+        return None
 
     def splits(self, days: Sequence[date]) -> Iterator[tuple[tuple[date, tuple[int, ...]], tuple[date, tuple[int, ...]]]]:
         """Two days with the visits on each, best first; ends when the time is up."""
@@ -206,17 +219,15 @@ class _Planner:
             (tuple(n for n in every if bits >> n & 1), tuple(n for n in every if not bits >> n & 1))
             for bits in range(1, (1 << len(every)) - 1)
         ]
-        subsets.sort(key=lambda pair: -len(pair[0]))
         possible = _Possible(self)
         for position, last in enumerate(days):
-            for sooner, later in subsets:
-                if self.deadline():
-                    return
-                if not possible.on(last, later):
-                    continue
-                first = next((day for day in days[:position] if possible.on(day, sooner)), None)
-                if first is not None:
-                    yield (first, sooner), (last, later)
+            for size in range(len(every) - 1, 0, -1):
+                some = [pair for pair in subsets if len(pair[0]) == size]
+                for first, (sooner, later) in product(days[:position], some):
+                    if self.deadline():
+                        return
+                    if possible.on(last, later) and possible.on(first, sooner):
+                        yield (first, sooner), (last, later)
 
     def is_rested(self, one: Itinerary, two: Itinerary) -> bool:
         """Whether the plan of a later day keeps the rests after that of a sooner one."""

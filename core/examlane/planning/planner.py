@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -96,6 +96,18 @@ class Planner:
         fresh = [verdict for verdict in verdicts if verdict.bookable and verdict.item.appointment is None]
         for group in _together(fresh):
             self._plan_group(plan, group)
+        return plan
+
+    def plan_again(self, appointments: Collection[int]) -> Plan:
+        """Booked visits planned together as if they had no time yet; none of them unless all find one."""
+        verdicts = self.judge.verdicts(self.snapshot)
+        plan = Plan(self.snapshot, verdicts, trace=self.budget.trace, watched=self.judge.watched)
+        chosen = [verdict for verdict in verdicts if verdict.item.appointment in appointments]
+        old = [visit for visit in self.snapshot.visits if visit.id in appointments and visit.state in REPLANNABLE]
+        bookable = chosen and all(verdict.bookable for verdict in chosen)
+        found = self._solve(plan, chosen, old) if bookable else None
+        if found is not None and sum(len(visit.items) for visit in found) == len(chosen):
+            self._accept(plan, found)
         return plan
 
     def _plan_group(self, plan: Plan, fresh: list[Verdict]) -> None:
