@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 from examlane import OrderView, RuleBook
 
 
+ERA = range(1900, 2200)
+
+
 def first_day(order: OrderView, now: datetime, zone: ZoneInfo, rules: RuleBook) -> date | None:
     """Day 0, or None while unknown or not credible: whole days of gestation are counted from it, in local dates.
 
@@ -34,7 +37,7 @@ def _from_due_date(order: OrderView, rules: RuleBook) -> date | None:
 
 
 def _from_period_or_ultrasound(order: OrderView, zone: ZoneInfo, rules: RuleBook) -> date | None:
-    period, scan = _period(order), _scan(order, zone)
+    period, scan = _period(order), _scan(order, zone, rules)
     if scan is None or period is None:
         return period if scan is None else scan[0] - timedelta(days=scan[1])
     scanned_on, age = scan
@@ -49,16 +52,20 @@ def _period(order: OrderView) -> date | None:
     return None if order.known("embryo_transfer_date") is not None else _day(order, "last_menstrual_period")
 
 
-def _scan(order: OrderView, zone: ZoneInfo) -> tuple[date, int] | None:
+def _scan(order: OrderView, zone: ZoneInfo, rules: RuleBook) -> tuple[date, int] | None:
     """The local date of the dating ultrasound and the age it found. An age without its date is no dating."""
     fact = order.context.get("gestational_age_days")
     if fact is None or type(fact.value) is not int or fact.observed_at is None:
+        return None
+    if not 0 <= fact.value <= rules["dating.credible"]["longest"]:
         return None
     return fact.observed_at.astimezone(zone).date(), fact.value
 
 
 def _day(order: OrderView, name: str) -> date | None:
+    """A date of this era, or None: nobody living was conceived in another."""
     try:
-        return date.fromisoformat(str(order.known(name)))
+        day = date.fromisoformat(str(order.known(name)))
     except ValueError:
         return None
+    return day if day.year in ERA else None

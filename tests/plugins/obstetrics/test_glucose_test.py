@@ -52,7 +52,8 @@ def the_visit() -> Visit:
 
 
 def findings(**facts: Any) -> list[Finding]:
-    return list(hooks.validate_order(order(TEST, **facts), NOW, SETTINGS, RULES))
+    known = {"diabetes": False, **facts}
+    return list(hooks.validate_order(order(TEST, **known), NOW, SETTINGS, RULES))
 
 
 def glucose(value: float, days_ago: int = 0) -> Fact:
@@ -127,6 +128,12 @@ def test_whoever_has_diabetes_is_tested_only_when_the_doctor_confirms() -> None:
     (finding,) = findings(diabetes=True)
     assert (finding.kind, finding.code) == (FindingKind.CONFIRM, "obstetrics.glucose.diabetes")
     assert findings(diabetes=False) == []
+
+
+@pytest.mark.parametrize("said", [None, "maybe", 1])
+def test_an_unknown_diabetes_is_asked_for_before_the_glucose(said: Any) -> None:
+    (finding,) = findings(diabetes=said)
+    assert (finding.kind, finding.code) == (FindingKind.HINT, "obstetrics.glucose.diabetes_unknown")
 
 
 def test_other_exams_do_not_ask_for_glucose() -> None:
