@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from examlane import OrderView, RuleBook
 
-
 ERA = range(1900, 2200)
 
 
