@@ -309,7 +309,8 @@ def _version(
     rule: str, version: str, valid_from: str, valid_to: str | None, profile: str, content: str
 ) -> Version:
     return Version(
-        rule, version, date.fromisoformat(valid_from), maybe_day(valid_to), json.loads(profile), json.loads(content)
+        rule, version, date.fromisoformat(valid_from), maybe_day(valid_to), json.loads(profile),
+        files.plain(json.loads(content)),
     )
 
 

@@ -99,7 +99,7 @@ def version(plugin: str, table: Mapping[str, Any]) -> Version:
         _check(plugin, table)
         found = Version(
             name, table["version"], _day(table["valid_from"]), _maybe_day(table.get("valid_to")),
-            MappingProxyType(dict(table.get("profile", {}))), MappingProxyType(_plain(table)),
+            MappingProxyType(dict(table.get("profile", {}))), MappingProxyType(plain(table)),
         )  # fmt: skip
         _check_cases(rule_of(found))
         if "relation" in table.get("data", {}):
@@ -273,12 +273,12 @@ def check_among(found: Version, rules: Collection[str], choices: Mapping[str, Ch
     _want("." not in unknown or unknown in rules, f"{found.rule}: there is no rule {unknown}")
 
 
-def _plain(value: Any) -> Any:
-    """As JSON keeps it: days as text."""
+def plain(value: Any) -> Any:
+    """A rule's content as it is kept: days as text, lists as tuples, whether it comes from a file or from the database."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(_plain(inner) for inner in value)
+        return tuple(plain(inner) for inner in value)
     return value.isoformat() if isinstance(value, date) else value
 
 
