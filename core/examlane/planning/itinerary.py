@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import permutations
+from itertools import permutations, product
 from typing import NamedTuple
 
 from examlane.domain import (
@@ -206,17 +206,15 @@ class _Planner:
             (tuple(n for n in every if bits >> n & 1), tuple(n for n in every if not bits >> n & 1))
             for bits in range(1, (1 << len(every)) - 1)
         ]
-        subsets.sort(key=lambda pair: -len(pair[0]))
         possible = _Possible(self)
         for position, last in enumerate(days):
-            for sooner, later in subsets:
-                if self.deadline():
-                    return
-                if not possible.on(last, later):
-                    continue
-                first = next((day for day in days[:position] if possible.on(day, sooner)), None)
-                if first is not None:
-                    yield (first, sooner), (last, later)
+            for size in range(len(every) - 1, 0, -1):
+                shares = [pair for pair in subsets if len(pair[0]) == size and possible.on(last, pair[1])]
+                for first, (sooner, later) in product(days[:position], shares):
+                    if self.deadline():
+                        return
+                    if possible.on(first, sooner):
+                        yield (first, sooner), (last, later)
 
     def is_rested(self, one: Itinerary, two: Itinerary) -> bool:
         """Whether the plan of a later day keeps the rests after that of a sooner one."""
@@ -229,6 +227,9 @@ class _Planner:
         )
 
     def is_possible(self, day: date, numbers: tuple[int, ...]) -> bool:
+        """Whether a day can hold some visits; after the deadline nothing is."""
+        if self.deadline():
+            return False
         maps = self._day(day, numbers)
         return maps is not None and DaySearch(self._problem(numbers).shape, maps, self.deadline).is_possible()
 
