@@ -462,7 +462,7 @@ def can_be_on(asked: BookingRequest, wall: Wall, day: date, keys: frozenset[str]
     return best_by_trying_everything(some, wall, day, [], "stay") is not None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_no_other_two_days_are_better(data: st.DataObject) -> None:
     days = (MONDAY, TUESDAY, WEDNESDAY)

@@ -118,11 +118,11 @@ def test_no_plan_of_the_day_is_better_in_any_level_of_the_objective(seed: int, m
 
 
 def test_the_order_that_ends_earlier_loses_where_a_rest_follows_its_last_exam() -> None:
-    problem = Problem(tuple(Exam((Pool("A", 1),)) for _ in range(3)), {}, rests=(Rest(0, 2, 5),))
-    day = Day([[0b11], [0b101], [1 << 6]], lambda exam, pool: [])
+    problem = Problem(tuple(Exam((Pool("A", 1),)) for _ in range(3)), {}, rests=(Rest(1, 2, 5),))
+    day = Day([[0b101], [0b11], [1 << 6 | 1 << 9]], lambda exam, pool: [])
     found = search(problem, day, Goal("finish"))
     assert found is not None
-    assert found.steps == (Step(0, 0, 0), Step(1, 0, 2), Step(2, 0, 6))
+    assert found.steps == (Step(1, 0, 0), Step(0, 0, 2), Step(2, 0, 6))
 
 
 # The verifier
