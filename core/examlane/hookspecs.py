@@ -80,6 +80,19 @@ def pre_booking_gate(
 
 
 @hookspec
+def interval_rules(
+    patient: PatientView, context: Mapping[str, Fact], now: datetime, settings: Mapping[str, Any], rules: RuleBook
+) -> Sequence[IntervalRule]:
+    """Name the distances and the order between exams that the department wants kept, for this patient.
+
+    Asked of every department that the request or the patient's other exams touch. All answers are collected, and
+    the core enforces them across departments, in both directions, with the patient's history.
+    If it fails: closed. That department's items are not booked automatically and become a desk task.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def requirements(
     orders: Sequence[OrderView],
     patient: PatientView,
@@ -94,19 +107,6 @@ def requirements(
     First answer counts; None leaves it to the next and at last to the core (one visit an item, at any group that
     offers it). Every item must be in exactly one visit, and every option must use groups of the answering department.
     If it fails: closed. The items are not booked automatically and become a desk task.
-    """
-    raise NotImplementedError
-
-
-@hookspec
-def interval_rules(
-    patient: PatientView, context: Mapping[str, Fact], now: datetime, settings: Mapping[str, Any], rules: RuleBook
-) -> Sequence[IntervalRule]:
-    """Name the distances and the order between exams that the department wants kept, for this patient.
-
-    Asked of every department that the request or the patient's other exams touch. All answers are collected, and
-    the core enforces them across departments, in both directions, with the patient's history.
-    If it fails: closed. That department's items are not booked automatically and become a desk task.
     """
     raise NotImplementedError
 

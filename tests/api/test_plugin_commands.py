@@ -301,7 +301,7 @@ def test_trace_tells_what_was_decided_and_what_each_plugin_says(command: Command
     begins = next(index for index, line in enumerate(lines) if line.startswith("planned again now"))
     rehearsed = lines[begins + 1 :]
     hooks = [line.split()[1] for line in rehearsed[:-1]]
-    assert hooks == ["validate_order", "pre_booking_gate", "requirements", "interval_rules", "preparation", "allocate"]
+    assert hooks == ["validate_order", "pre_booking_gate", "interval_rules", "requirements", "preparation", "allocate"]
     assert all(re.search(r" [\d.]+ ms ", line) for line in rehearsed[:-1])
 
 

@@ -26,8 +26,8 @@ SCHEMA = "SettingsSchema"
 HOOKS = (
     "validate_order",
     "pre_booking_gate",
-    "requirements",
     "interval_rules",
+    "requirements",
     "preparation",
     "allocate",
     "on_no_show",
