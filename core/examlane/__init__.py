@@ -1,10 +1,7 @@
 """examlane: everything a department's plugin may import."""
 
 from examlane.domain import (
-    TICK_MINUTES,
-    Availability,
     BookingMode,
-    BookingRequest,
     DepartmentMode,
     EncounterClass,
     EncounterView,
@@ -18,35 +15,40 @@ from examlane.domain import (
     GateClosed,
     GateOpen,
     GroupView,
-    Infeasible,
     IntervalRule,
-    Need,
     NoShow,
     NoShowAction,
     NoShowDecision,
     OrderItemView,
     OrderView,
     PatientView,
-    Placement,
     Preparation,
     Priority,
-    Proposal,
     Relation,
-    Segment,
     Selector,
     ServiceView,
     Severity,
     Sex,
     Stage,
     Text,
-    Visit,
-    VisitOption,
 )
 from examlane.hookspecs import hookimpl
 from examlane.planning.itinerary import Itinerary, ItineraryRules, each_alone, plan_two_days
 from examlane.planning.itinerary import plan as plan_itinerary
 from examlane.rulebase.intervals import interval_of
 from examlane.rulebase.rules import Rule, RuleBook
+from examlane.visit import (
+    TICK_MINUTES,
+    Availability,
+    BookingRequest,
+    Infeasible,
+    Need,
+    Placement,
+    Proposal,
+    Segment,
+    Visit,
+    VisitOption,
+)
 
 __version__ = "0.1.0"
 

@@ -16,14 +16,11 @@ from typing import Any
 import pluggy
 
 from examlane.domain import (
-    Availability,
-    BookingRequest,
     EvidenceView,
     Fact,
     Finding,
     GateAnswer,
     GroupView,
-    Infeasible,
     IntervalRule,
     NoShow,
     NoShowDecision,
@@ -31,10 +28,9 @@ from examlane.domain import (
     OrderView,
     PatientView,
     Preparation,
-    Proposal,
-    Visit,
 )
 from examlane.rulebase.rules import RuleBook
+from examlane.visit import Availability, BookingRequest, Infeasible, Proposal, Visit
 
 PROJECT = "examlane"
 hookspec = pluggy.HookspecMarker(PROJECT)

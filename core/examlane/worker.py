@@ -9,7 +9,6 @@ from examlane.appointments import booking, changes, noshow
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
-from examlane.domain import BookingRequest
 from examlane.extension import shadow
 from examlane.hospital import Hospital
 from examlane.planning.constraints import audiences
@@ -17,6 +16,7 @@ from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
 from examlane.storage.fields import epoch
+from examlane.visit import BookingRequest
 
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600

@@ -12,25 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examlane.domain import (
-    BookingRequest,
     EncounterClass,
     EncounterView,
     ExamItem,
     IntervalRule,
-    Need,
     OrderItemView,
     PatientView,
-    Placement,
     Relation,
-    Segment,
     Selector,
     Sex,
     Text,
-    Visit,
-    VisitOption,
 )
 from examlane.planning.exact.problem import Mode
 from examlane.planning.itinerary import Itinerary, ItineraryRules, each_alone, plan, plan_two_days
+from examlane.visit import BookingRequest, Need, Placement, Segment, Visit, VisitOption
 
 MONDAY = date(2026, 11, 23)
 TUESDAY = MONDAY + timedelta(days=1)

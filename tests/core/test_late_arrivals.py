@@ -28,11 +28,11 @@ from examlane import (
 )
 from examlane.appointments import changes, noshow, status
 from examlane.appointments.status import AppointmentStatus
-from examlane.domain import Need
 from examlane.errors import Refused
 from examlane.insight import invariants
 from examlane.records.receipts import request_key
 from examlane.testing import TESTER, World, small_hospital
+from examlane.visit import Need
 
 DESK = Text("请到超声登记台", "please see the ultrasound desk")
 KIOSK = Text("可自助重新登记", "please re-register yourself")

@@ -25,7 +25,7 @@ from examlane.testing import TESTER, World, require, small_hospital
 
 SWITCH_ELSEWHERE = """
 import sys
-from examlane.domain import DepartmentMode, Stage
+from examlane.domain import (DepartmentMode, Stage)
 from examlane.extension import rollout
 from examlane.records.audit import Actor
 from examlane.storage.database import Database

@@ -11,9 +11,9 @@ import pytest
 
 from examlane import OrderItemView, OrderView, Segment, Visit, VisitOption, hookimpl
 from examlane.appointments import changes
-from examlane.domain import Need
 from examlane.errors import Refused
 from examlane.testing import TESTER, World, small_hospital
+from examlane.visit import Need
 
 
 @dataclass

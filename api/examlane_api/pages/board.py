@@ -9,9 +9,9 @@ from typing import Any
 
 from flask import abort, render_template, request
 
-from examlane.domain import TICK_MINUTES
 from examlane.orders.patients import masked
 from examlane.storage.fields import epoch, instant
+from examlane.visit import TICK_MINUTES
 from examlane_api.pages.site import caller, hospital, language, page
 
 # A room's claims of one visit: the visit's items, and the stretch it takes in this room.

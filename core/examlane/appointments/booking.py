@@ -9,16 +9,7 @@ from functools import partial
 from typing import Any
 
 from examlane.appointments import desk, visits
-from examlane.domain import (
-    ExamItem,
-    Finding,
-    GateClosed,
-    GateOpen,
-    IntervalRule,
-    Preparation,
-    Relation,
-    Severity,
-)
+from examlane.domain import ExamItem, Finding, GateClosed, GateOpen, IntervalRule, Preparation, Relation, Severity
 from examlane.errors import NotFound, StalePlan
 from examlane.extension import shadow
 from examlane.hospital import Hospital

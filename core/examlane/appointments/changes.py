@@ -11,7 +11,7 @@ from typing import Any
 from examlane.appointments import booking, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity.availability import SlotCalendar
-from examlane.domain import Placement, Text, Visit
+from examlane.domain import Text
 from examlane.errors import Conflict, NotFound, Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
@@ -25,6 +25,7 @@ from examlane.records import events, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
+from examlane.visit import Placement, Visit
 
 ATTEMPTS = 4
 NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")

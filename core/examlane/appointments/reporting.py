@@ -9,15 +9,7 @@ from typing import Any
 from examlane.appointments import booking, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue, versions
-from examlane.domain import (
-    EncounterView,
-    EvidenceView,
-    Finding,
-    GateOpen,
-    OrderItemView,
-    OrderView,
-    PatientView,
-)
+from examlane.domain import EncounterView, EvidenceView, Finding, GateOpen, OrderItemView, OrderView, PatientView
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital

@@ -14,7 +14,6 @@ from examlane.capacity import slots
 from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogue
 from examlane.capacity.slots import Audience, SlotRow
-from examlane.domain import TICK_MINUTES, Need, Segment, VisitOption
 from examlane.errors import SlotTaken
 from examlane.records import audit, events
 from examlane.records.audit import Actor
@@ -27,6 +26,7 @@ from examlane.storage.ledger import (
     AppointmentVersion,
     Claim,
 )
+from examlane.visit import TICK_MINUTES, Need, Segment, VisitOption
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 QUEUE = """INSERT INTO queue_counter (group_id, day, last) VALUES (?, ?, 1)

@@ -10,9 +10,9 @@ from datetime import date, datetime, time, timedelta
 from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogue
 from examlane.capacity.slots import Audience, SlotRow, first_open, open_on, seats_by_hour
-from examlane.domain import TICK_MINUTES, Need, Placement, Segment, Visit, VisitOption
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant
+from examlane.visit import TICK_MINUTES, Need, Placement, Segment, Visit, VisitOption
 
 TICK = TICK_MINUTES * 60
 Window = tuple[datetime, datetime]

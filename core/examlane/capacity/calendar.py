@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from examlane.domain import TICK_MINUTES, Text
+from examlane.domain import Text
 from examlane.storage.database import Database
+from examlane.visit import TICK_MINUTES
 
 HALF_DAYS = ((12, Text("上午", "morning")), (18, Text("下午", "afternoon")), (24, Text("夜间", "night")))
 

@@ -10,15 +10,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from examlane.capacity import calendar
-from examlane.domain import (
-    BookingMode,
-    EncounterView,
-    ExamItem,
-    GroupView,
-    PatientView,
-    ServiceView,
-    Text,
-)
+from examlane.domain import BookingMode, EncounterView, ExamItem, GroupView, PatientView, ServiceView, Text
 from examlane.errors import NotFound
 from examlane.storage.database import Database
 

@@ -9,29 +9,22 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from examlane.domain import (
-    BookingRequest,
     Finding,
     FindingKind,
     GateAnswer,
     GateClosed,
     GateOpen,
     GroupView,
-    Infeasible,
     IntervalRule,
-    Need,
     NoShowAction,
     NoShowDecision,
-    Placement,
     Preparation,
-    Proposal,
     Relation,
-    Segment,
     Selector,
     Severity,
     Text,
-    Visit,
-    VisitOption,
 )
+from examlane.visit import BookingRequest, Infeasible, Need, Placement, Proposal, Segment, Visit, VisitOption
 
 LIMIT = 500
 CODE_LENGTH = 64

@@ -14,8 +14,8 @@ from queue import SimpleQueue
 from types import MappingProxyType
 from typing import Any
 
-from examlane.domain import BookingRequest
 from examlane.extension.plugins import Plugin, told
+from examlane.visit import BookingRequest
 
 FAILURES = 3
 WINDOW_SECONDS = 30.0

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from examlane.domain import Availability, BookingRequest, Infeasible, Placement, Proposal, Visit
 from examlane.hookspecs import hookimpl
 from examlane.reasons import REASONS
+from examlane.visit import Availability, BookingRequest, Infeasible, Placement, Proposal, Visit
 
 
 @hookimpl

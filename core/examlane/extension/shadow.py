@@ -13,13 +13,13 @@ from typing import Any, cast
 from cattrs.preconf.json import JsonConverter, make_converter
 
 from examlane import hookspecs
-from examlane.domain import Availability, BookingRequest
 from examlane.extension import answers
 from examlane.extension.dispatch import Budget, Check, Dispatcher
 from examlane.extension.rollout import Link, Rollout
 from examlane.storage.database import Database
 from examlane.storage.fields import dump
 from examlane.storage.ledger import ShadowDecision
+from examlane.visit import Availability, BookingRequest
 
 PENDING = """SELECT id, department, plugin, hook, question, live FROM shadow_decision
 WHERE asked_at IS NULL ORDER BY id LIMIT ?"""

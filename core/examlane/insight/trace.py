@@ -10,22 +10,14 @@ from typing import Any
 
 from examlane.appointments import status
 from examlane.appointments.status import ItemStatus
-from examlane.domain import (
-    Finding,
-    GateClosed,
-    GateOpen,
-    Infeasible,
-    IntervalRule,
-    Placement,
-    Preparation,
-    Visit,
-)
+from examlane.domain import Finding, GateClosed, GateOpen, IntervalRule, Preparation
 from examlane.extension.dispatch import Answer, Dispatcher
 from examlane.hospital import Hospital
 from examlane.orders import snapshot
 from examlane.orders.snapshot import Snapshot
 from examlane.planning.planner import Plan, Planner
 from examlane.storage.fields import instant
+from examlane.visit import Infeasible, Placement, Visit
 
 GATES = """SELECT oi.key, g.kind, g.state, g.code, g.plugin, g.evaluated_at FROM gate g
 JOIN order_item oi ON oi.id = g.order_item_id JOIN exam_order o ON o.id = oi.order_id

@@ -14,18 +14,7 @@ from typing import Any
 
 from examlane.capacity import slots
 from examlane.capacity.availability import SlotCalendar
-from examlane.domain import (
-    TICK_MINUTES,
-    BookingRequest,
-    EncounterClass,
-    Examination,
-    Infeasible,
-    IntervalRule,
-    Placement,
-    Proposal,
-    Relation,
-    Visit,
-)
+from examlane.domain import EncounterClass, Examination, IntervalRule, Relation
 from examlane.errors import StalePlan
 from examlane.extension import answers
 from examlane.extension.dispatch import Answer, Budget
@@ -38,6 +27,7 @@ from examlane.planning.constraints import Constraints, audiences, occupied, opti
 from examlane.planning.judging import Judge
 from examlane.reasons import REASONS
 from examlane.storage.fields import epoch, instant
+from examlane.visit import TICK_MINUTES, BookingRequest, Infeasible, Placement, Proposal, Visit
 
 EXTRA = "emergency_extra"
 TOGETHER = "together"

@@ -15,19 +15,15 @@ from examlane.domain import (
     ExamItem,
     IntervalRule,
     OrderItemView,
-    Placement,
     Preparation,
     Relation,
-    Text,
-    Visit,
-    VisitOption,
 )
 from examlane.orders import intervals
 from examlane.settings import Settings
 from examlane.storage.fields import epoch
+from examlane.visit import Placement, Visit, VisitOption
 
 DAY = timedelta(days=1)
-FASTING_HOURS = 8
 FASTING_ENDS_MINUTE = 12 * 60
 OWN_AUDIENCE = {
     EncounterClass.OUTPATIENT: "general",
@@ -142,15 +138,6 @@ def audiences(encounter: EncounterClass, settings: Settings, now: datetime) -> t
         Audience(name, epoch(now + before)) for name, before in settings.reserve_release.items() if name != own
     ]
     return (*first, *released)
-
-
-def core_preparation(items: Sequence[OrderItemView]) -> list[Preparation]:
-    """The core's own words for fasting, used where a department says nothing."""
-    hours = max((int(item.item.attributes.get("fasting_hours", 0)) for item in items), default=0)
-    if not hours:
-        return []
-    text = Text(f"检查前禁食 {hours} 小时", f"do not eat for {hours} hours before the exam")
-    return [Preparation("core.fasting", text, timedelta(hours=hours), hours)]
 
 
 def lead(preparations: Sequence[Preparation], fasting_now: bool) -> timedelta:

@@ -11,20 +11,12 @@ from datetime import date, datetime, timedelta
 from itertools import permutations, product
 from typing import NamedTuple
 
-from examlane.domain import (
-    TICK_MINUTES,
-    Availability,
-    BookingRequest,
-    Placement,
-    Relation,
-    Selector,
-    Visit,
-    VisitOption,
-)
+from examlane.domain import Relation, Selector
 from examlane.planning.exact.problem import Chain, Day, Exam, Goal, Mode, Plan, Pool, Problem, Rest
 from examlane.planning.exact.search import DaySearch
 from examlane.planning.exact.shape import Shape
 from examlane.planning.exact.verifier import faults
+from examlane.visit import TICK_MINUTES, Availability, BookingRequest, Placement, Visit, VisitOption
 
 TOLERANCE_MINUTES = 15
 DAY_MINUTES = 1440

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from examlane.capacity.calendar import days_from
-from examlane.domain import (
-    BookingMode,
-    Examination,
-    GroupView,
-    IntervalRule,
-    Need,
-    Preparation,
-    Segment,
-    ServiceView,
-    Visit,
-    VisitOption,
-)
+from examlane.domain import BookingMode, Examination, IntervalRule, Preparation
 from examlane.extension import answers
 from examlane.extension.dispatch import Answer, Budget
 from examlane.extension.rollout import Link, Rollout
 from examlane.extension.shadow import Question
 from examlane.hospital import Hospital
-from examlane.orders import intervals
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
+from examlane.planning import defaults
 from examlane.planning.allocation import Allocator, Found
 from examlane.planning.constraints import (
-    FASTING_HOURS,
     Constraints,
     Occupied,
-    core_preparation,
     lead,
     occupied,
     option_of,
 )
 from examlane.planning.judging import Judge, Verdict
+from examlane.visit import Visit, VisitOption
 
 REPLANNABLE = ("booked",)
 
@@ -213,7 +201,7 @@ class Planner:
     def requirements(self, department: str, items: Sequence[OpenItem]) -> list[Visit] | None:
         """A department's visits, each as long as the slots that hold it; None: its rules are unavailable (closed)."""
         made = self._required(department, items)
-        return None if made is None else [_whole_slots(visit, self.snapshot.catalogue.groups) for visit in made]
+        return None if made is None else [defaults.whole_slots(visit, self.snapshot.catalogue.groups) for visit in made]
 
     def _required(self, department: str, items: Sequence[OpenItem]) -> list[Visit] | None:
         orders = _orders(items)
@@ -234,7 +222,7 @@ class Planner:
             if answer.value is not None:
                 self.judge.watch(department, "requirements", arguments, [answer.value])
                 return list(answer.value)
-        visits = [_default_visit(bundle) for bundle in _bundles(items, self.rollout.intervals)]
+        visits = defaults.visits(items, self.rollout.intervals)
         self.judge.watch(department, "requirements", arguments, [visits])
         return visits
 
@@ -263,7 +251,7 @@ class Planner:
             answer = self._ask(link, "preparation", items[0].department, arguments, answers.preparation)
             steps += answer.value or ()
         self.judge.watch(items[0].department, "preparation", arguments, [steps])
-        return tuple(steps or core_preparation(views))
+        return tuple(steps or defaults.preparation(views))
 
     # Constraints
 
@@ -338,65 +326,12 @@ class Planner:
         )
 
 
-def _bundles(items: Sequence[OpenItem], rules: Sequence[IntervalRule]) -> list[list[OpenItem]]:
-    """The core's own visits: one an item, but together what the hospital wants held in one and a group offers whole."""
-    bundles: list[list[OpenItem]] = []
-    for item in items:
-        for bundle in bundles:
-            alike = all(intervals.merged(rules, item.view.item, other.view.item) for other in bundle)
-            if alike and item.encounter_id == bundle[0].encounter_id and _offers([*bundle, item]):
-                bundle.append(item)
-                break
-        else:
-            bundles.append([item])
-    return bundles
-
-
-def _offers(bundle: Sequence[OpenItem]) -> list[list[ServiceView]]:
-    """The services of every group that offers all items of a bundle automatically."""
-    first, *others = (
-        {service.group: service for service in item.view.services if service.mode is BookingMode.AUTOMATIC}
-        for item in bundle
-    )
-    return [
-        [service, *(services[group] for services in others)]
-        for group, service in first.items()
-        if all(group in services for services in others)
-    ]
-
-
-def _default_visit(bundle: Sequence[OpenItem]) -> Visit:
-    options = tuple(
-        VisitOption(
-            services[0].group,
-            services[0].campus,
-            services[0].zone,
-            (Segment("exam", sum(service.minutes for service in services), (Need("room", services[0].group),)),),
-        )
-        for services in _offers(bundle)
-    )
-    keys = tuple(item.key for item in bundle)
-    fasting = any(item.view.item.attributes.get("fasting_hours", 0) >= FASTING_HOURS for item in bundle)
-    return Visit("+".join(keys), bundle[0].department, keys, options, fasting=fasting)
-
-
 def _together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
     """Items of one encounter and one ordering department are planned together."""
     groups: dict[tuple[int, str], list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         groups[verdict.item.encounter_id, verdict.item.order.ordering_department].append(verdict)
     return list(groups.values())
-
-
-def _whole_slots(visit: Visit, groups: Mapping[str, GroupView]) -> Visit:
-    """Five minutes of a quarter-hour slot keep the patient for the quarter: he may be called at any moment of it."""
-
-    def held(segment: Segment) -> Segment:
-        sizes = [groups[need.group].slice_minutes for need in segment.needs]
-        return replace(segment, minutes=max(-(-segment.minutes // size) * size for size in sizes))
-
-    options = (replace(option, segments=tuple(map(held, option.segments))) for option in visit.options)
-    return replace(visit, options=tuple(options))
 
 
 def _orders(items: Iterable[OpenItem]) -> list[Any]:

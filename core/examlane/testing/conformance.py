@@ -22,7 +22,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from examlane.domain import Finding, GateClosed, GateOpen, Infeasible, IntervalRule, NoShowDecision
+from examlane.domain import Finding, GateClosed, GateOpen, IntervalRule, NoShowDecision
 from examlane.extension.shadow import plain
 from examlane.rulebase.rules import UNKNOWN, Rule, RuleBook
 from examlane.storage.fields import dump
@@ -31,6 +31,7 @@ from examlane.testing.shipped import Tables
 from examlane.testing.subject import WORLDS as WORLDS
 from examlane.testing.subject import NotConforming as NotConforming
 from examlane.testing.subject import Question, Subject
+from examlane.visit import Infeasible
 
 LIMIT_MILLISECONDS = 300
 OTHER_SEED = "20261123"

@@ -15,8 +15,6 @@ from zoneinfo import ZoneInfo
 
 from examlane.capacity.availability import consecutive
 from examlane.domain import (
-    TICK_MINUTES,
-    BookingRequest,
     EncounterClass,
     EncounterView,
     EvidenceView,
@@ -24,20 +22,16 @@ from examlane.domain import (
     ExamItem,
     Fact,
     GroupView,
-    Need,
     NoShow,
     OrderItemView,
     OrderView,
     PatientView,
-    Placement,
     Priority,
-    Segment,
     Sex,
-    Visit,
-    VisitOption,
 )
 from examlane.testing.catalogue import Keep, SampleCatalogue
 from examlane.testing.hospital import MORNING
+from examlane.visit import TICK_MINUTES, BookingRequest, Need, Placement, Segment, Visit, VisitOption
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NEEDS = ("escort", "guardian", "interpreter", "isolation", "oxygen", "stretcher", "wheelchair")
