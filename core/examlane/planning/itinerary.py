@@ -165,7 +165,7 @@ def _with_intervals(request: BookingRequest, rules: ItineraryRules) -> Itinerary
                 continue
             if rule.relation is Relation.BEFORE:
                 before.append((one.key, two.key))
-            else:
+            elif rule.relation is Relation.EXCLUDE:
                 rests += [(one.key, two.key, _minutes(rule.after)), (two.key, one.key, _minutes(rule.before))]
                 apart |= {(one.key, two.key), (two.key, one.key)}
     return replace(rules, before=before, rests=rests, within=[pair for pair in rules.within if pair not in apart])
