@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -14,11 +15,17 @@ from examlane.domain import (
     BookingRequest,
     EncounterClass,
     EncounterView,
+    ExamItem,
+    IntervalRule,
     Need,
+    OrderItemView,
     PatientView,
     Placement,
+    Relation,
     Segment,
+    Selector,
     Sex,
+    Text,
     Visit,
     VisitOption,
 )
@@ -28,6 +35,7 @@ from examlane.planning.itinerary import Itinerary, ItineraryRules, each_alone, p
 MONDAY = date(2026, 11, 23)
 TUESDAY = MONDAY + timedelta(days=1)
 WEDNESDAY = MONDAY + timedelta(days=2)
+WORDS = Text("规则", "a rule")
 Maps = dict[tuple[str, str, date], int]
 
 
@@ -372,6 +380,64 @@ def test_more_exams_than_can_be_searched_are_refused() -> None:
         plan(request(*visits), wall, mode="stay", max_days=1, deadline=never)
 
 
+# The request's intervals
+
+
+def with_intervals(*rules: IntervalRule, visits: Sequence[Visit] = ()) -> BookingRequest:
+    """A request whose items are named like their visits."""
+    asked = request(*(visits or (visit("blood", ("LAB", "A", 10)), visit("scan", ("US", "A", 10)))))
+    items = {one.key: OrderItemView(one.key, ExamItem(one.key, WORDS, "", "", one.department)) for one in asked.visits}
+    return replace(asked, items=items, intervals=rules)
+
+
+def interval(relation: Relation, **distances: timedelta) -> IntervalRule:
+    return IntervalRule("x", "1", Selector("blood"), Selector("scan"), relation, WORDS, **distances)
+
+
+ALL_MORNING = {("blood", "LAB", day): ticks(*range(30)) for day in (MONDAY, TUESDAY, WEDNESDAY)} | {
+    ("scan", "US", day): ticks(*range(30)) for day in (MONDAY, TUESDAY, WEDNESDAY)
+}
+
+
+def test_an_order_that_a_department_wants_is_kept_without_being_asked_for() -> None:
+    asked = with_intervals(interval(Relation.BEFORE))
+    found = plan(asked, Wall(ALL_MORNING), mode="stay", max_days=1, deadline=never)
+    assert begins(found) == {"blood": "00:00", "scan": "00:10"}
+    turned = replace(asked, visits=asked.visits[::-1])
+    assert begins(plan(turned, Wall(ALL_MORNING), mode="stay", max_days=1, deadline=never))["blood"] == "00:00"
+
+
+def test_a_distance_that_a_department_wants_is_kept_in_both_directions() -> None:
+    apart = interval(Relation.EXCLUDE, after=timedelta(minutes=60), before=timedelta(minutes=31))
+    found = plan(with_intervals(apart), Wall(ALL_MORNING), mode="stay", max_days=1, deadline=never)
+    assert begins(found) == {"scan": "00:00", "blood": "00:45"}
+
+
+def test_exams_that_must_be_days_apart_are_put_on_two_days() -> None:
+    asked = with_intervals(interval(Relation.EXCLUDE, after=timedelta(hours=36), before=timedelta(hours=90)))
+    wall = Wall(ALL_MORNING)
+    assert plan(asked, wall, mode="stay", max_days=3, deadline=never) is None
+    found = plan_two_days(asked, wall, mode="stay", max_days=3, deadline=never)
+    assert found is not None
+    assert [one.visit for one in found.placements] == ["blood", "scan"]
+    assert found.days == (MONDAY, WEDNESDAY)
+    assert found.placements[1].starts_at - found.placements[0].starts_at >= timedelta(hours=36)
+
+
+def test_an_exam_that_must_keep_a_distance_lies_in_nobodys_gap() -> None:
+    test, strip = replace(glucose("LAB"), key="blood", items=("blood",)), visit("scan", ("NST", "A", 20))
+    wall = Wall({("blood", "LAB", MONDAY): ticks(*range(40)), ("scan", "NST", MONDAY): ticks(*range(60))})
+    rules = ItineraryRules(within=[("scan", "blood")])
+    free = with_intervals(visits=[test, strip])
+    apart = with_intervals(interval(Relation.EXCLUDE), visits=[test, strip])
+    stays = []
+    for asked in (free, apart):
+        found = plan(asked, wall, mode="stay", max_days=1, rules=rules, deadline=never)
+        assert found is not None
+        stays.append(found.stays[0] // timedelta(minutes=1))
+    assert stays == [120, 140]
+
+
 # Two days
 
 
@@ -396,7 +462,7 @@ def can_be_on(asked: BookingRequest, wall: Wall, day: date, keys: frozenset[str]
     return best_by_trying_everything(some, wall, day, [], "stay") is not None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_no_other_two_days_are_better(data: st.DataObject) -> None:
     days = (MONDAY, TUESDAY, WEDNESDAY)

@@ -16,9 +16,12 @@ from examlane import (
     FindingKind,
     GateClosed,
     GateOpen,
+    IntervalRule,
     Need,
     OrderView,
+    Relation,
     Segment,
+    Selector,
     Stage,
     Text,
     Visit,
@@ -189,6 +192,17 @@ def test_the_stored_question_is_the_one_that_was_put(world: World) -> None:
     assert order.items[0].confirmed == {}
     assert evidence[0].data["score"] == [1, 2.5, None]
     assert (patient.id, now) == (1, live[-1][3])
+
+
+def test_the_intervals_of_a_stored_request_are_read_back(world: World) -> None:
+    ultrasound = Selector(modality="US", attributes={"contrast": False})
+    rule = IntervalRule("house.apart", "1", ultrasound, ultrasound, Relation.EXCLUDE, NO, after=timedelta(hours=36))
+    asked: list[Any] = []
+    watch(world, Stage.ON, "house", interval_rules=lambda patient: [rule])
+    watch(world, allocate=lambda request, availability: asked.append(request))
+    book(world)
+    ask(world)
+    assert [request.intervals for request in asked] == [(rule,)]
 
 
 def test_an_answer_that_would_be_refused_live_is_recorded_as_a_failure(world: World) -> None:

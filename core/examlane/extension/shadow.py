@@ -6,6 +6,7 @@ import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any, cast
 
@@ -129,6 +130,8 @@ def plain(value: Any) -> Any:
 @cache
 def _converter() -> JsonConverter:
     converter = make_converter()
+    converter.register_unstructure_hook(timedelta, timedelta.total_seconds)
+    converter.register_structure_hook(timedelta, lambda seconds, _: timedelta(seconds=seconds))
     converter.register_unstructure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, Mapping),
         lambda mapping: {str(key): converter.unstructure(value) for key, value in mapping.items()},

@@ -165,7 +165,7 @@ def _with_intervals(request: BookingRequest, rules: ItineraryRules) -> Itinerary
                 continue
             if rule.relation is Relation.BEFORE:
                 before.append((one.key, two.key))
-            elif rule.relation is Relation.EXCLUDE:
+            else:
                 rests += [(one.key, two.key, _minutes(rule.after)), (two.key, one.key, _minutes(rule.before))]
                 apart |= {(one.key, two.key), (two.key, one.key)}
     return replace(rules, before=before, rests=rests, within=[pair for pair in rules.within if pair not in apart])
@@ -222,11 +222,11 @@ class _Planner:
         possible = _Possible(self)
         for position, last in enumerate(days):
             for size in range(len(every) - 1, 0, -1):
-                some = [pair for pair in subsets if len(pair[0]) == size]
-                for first, (sooner, later) in product(days[:position], some):
+                shares = [pair for pair in subsets if len(pair[0]) == size and possible.on(last, pair[1])]
+                for first, (sooner, later) in product(days[:position], shares):
                     if self.deadline():
                         return
-                    if possible.on(last, later) and possible.on(first, sooner):
+                    if possible.on(first, sooner):
                         yield (first, sooner), (last, later)
 
     def is_rested(self, one: Itinerary, two: Itinerary) -> bool:
@@ -240,6 +240,9 @@ class _Planner:
         )
 
     def is_possible(self, day: date, numbers: tuple[int, ...]) -> bool:
+        """Whether a day can hold some visits; after the deadline nothing is."""
+        if self.deadline():
+            return False
         maps = self._day(day, numbers)
         return maps is not None and DaySearch(self._problem(numbers).shape, maps, self.deadline).is_possible()
 
