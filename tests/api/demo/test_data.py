@@ -28,6 +28,7 @@ FLAGS = {
 NUMBERS = {"fasting_hours", "gestation_from_days", "gestation_to_days"}
 CHOICES = {
     "contrast": {"iodine", "gadolinium", "microbubble"},
+    "prenatal": {"nt", "anomaly", "growth", "fetal_echo", "nst", "ogtt"},
     "contrast_protocol": {
         "head_ct", "chest_ct", "abdomen_ct", "liver_ct", "head_neck_cta", "coronary_cta", "aorta_cta", "mr",
     },
