@@ -29,6 +29,7 @@ NUMBERS = {"fasting_hours", "gestation_from_days", "gestation_to_days"}
 CHOICES = {
     "fasting_for": {"contrast"},
     "contrast": {"iodine", "gadolinium", "microbubble"},
+    "prenatal": {"nt", "anomaly", "growth", "fetal_echo", "nst", "ogtt"},
     "contrast_protocol": {
         "head_ct", "chest_ct", "abdomen_ct", "liver_ct", "head_neck_cta", "coronary_cta", "aorta_cta", "mr",
     },

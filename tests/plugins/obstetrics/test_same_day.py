@@ -30,6 +30,7 @@ from examlane import (
 )
 from examlane.testing import rule_book
 from examlane_obstetrics import glucose, hooks
+from examlane_obstetrics.stages import stage
 
 RULES = rule_book("obstetrics", "examlane_obstetrics")
 MONDAY = date(2026, 11, 23)
@@ -276,8 +277,6 @@ def test_sedation_comes_after_everything_that_needs_no_meal() -> None:
 
 @pytest.mark.parametrize("key", KINDS)
 def test_every_exam_belongs_to_exactly_one_stage(key: str) -> None:
-    from examlane_obstetrics.stages import stage
-
     one = visit(key)
     assert stage(one, request([one]), RULES) in ORDER
 
@@ -470,8 +469,6 @@ def _clocks(ticks: Sequence[int]) -> str:
 
 def _in_order(proposal: Proposal, wall: Wall, visits: Sequence[Visit]) -> None:
     """Stages follow each other on a day, and nothing overlaps but what may lie between two draws."""
-    from examlane_obstetrics.stages import stage
-
     found = spans(proposal, wall, visits)
     rank = {one.key: ORDER.index(stage(one, request(visits), RULES)) for one in visits}
     for early, (start, end) in found.items():
@@ -525,12 +522,3 @@ def _one_after_the_other(visits: Sequence[Visit], free: dict[str, dict[int, str]
     assert first is not None
     assert ready is not None
     return first, ready
-
-
-def test_the_search_keeps_to_its_time() -> None:
-    keys = ["blood", "belly", "womb", "smear", "ecg", "growth", "xray", "nst"]
-    free = {key: {day: every(5) for day in range(10)} for key in keys}
-    asked = request([replace(visit(key), earliest=None) for key in keys])
-    loaded = hooks.SettingsSchema().load({"search_milliseconds": 1})
-    found = hooks.allocate(asked, Wall(free), loaded, RULES)
-    assert found is None or not found[0].proven or len(found[0].placements) == len(keys)
