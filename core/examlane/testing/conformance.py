@@ -24,6 +24,7 @@ from marshmallow import ValidationError
 
 from examlane.domain import Finding, GateClosed, GateOpen, IntervalRule, NoShowDecision
 from examlane.extension.shadow import plain
+from examlane.rulebase.files import rule_of
 from examlane.rulebase.rules import UNKNOWN, Rule, RuleBook
 from examlane.storage.fields import dump
 from examlane.testing import sources, unknowns
@@ -84,9 +85,8 @@ def checks(
 
 
 def rule_table(name: str) -> str:
-    """The README's table of a plugin's rules, as its rule files have them."""
-    subject = Subject(name)
-    rules = subject.book(0).rules.values()
+    """The README's table of a plugin's rules, every version in every profile, as its rule files have them."""
+    rules = [rule_of(version) for version in Subject(name).plugin.rules.versions]
     return "\n".join(["| rule | what it says | version | source |", "| --- | --- | --- | --- |", *sources.rule_rows(rules)])
 
 

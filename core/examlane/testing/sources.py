@@ -111,14 +111,19 @@ def write_table(home: Path, table: str) -> Path:
 
 
 def rule_rows(rules: Iterable[Rule]) -> list[str]:
-    """The rows of the README's table: each rule with what it says, its version and its source."""
-    return [f"| `{rule.id}` | {_cell(_saying(rule))} | {rule.version} | {_cell(rule.source)} |" for rule in rules]
+    """The rows of the README's table: each rule with what it says, its version and profile, and its source."""
+    return [f"| `{rule.id}` | {_cell(_saying(rule))} | {_versioned(rule)} | {_cell(rule.source)} |" for rule in rules]
 
 
 def undocumented(text: str, ids: Iterable[str]) -> list[str]:
     """The ids that have no row in a table of the text."""
     rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     return [rule for rule in ids if f"`{rule}`" not in rows]
+
+
+def _versioned(rule: Rule) -> str:
+    profiles = ", ".join(f"{choice}: {profile}" for choice, profile in rule.table.get("profile", {}).items())
+    return f"{rule.version} ({profiles})" if profiles else rule.version
 
 
 def _saying(rule: Rule) -> str:
