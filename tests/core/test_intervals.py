@@ -119,12 +119,6 @@ def test_every_rule_between_exams_shows_when_it_speaks_and_when_not(found: Any) 
     assert said == {found.action, "nothing"}
 
 
-def test_conflicting_sources_on_the_thyroid_are_a_choice_of_the_hospital() -> None:
-    strict = rule_book("core", "examlane.rulebase", thyroid_iodine="esur_2_months")
-    days = [interval_of(book["iodine_thyroid_isotope"]).after.days for book in (BOOK, strict)]
-    assert days == [42, 60]
-
-
 # Windows and checks are two views of one rule
 
 MINUTES = st.integers(0, 3 * 24 * 60)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from examlane.domain import IntervalRule, Relation, Selector, Severity
+from examlane.domain import FindingKind, IntervalRule, Relation, Selector, Severity
 from examlane.rulebase.conditions import filled
 from examlane.rulebase.rules import Rule
 
@@ -19,7 +19,7 @@ def interval_of(rule: Rule, **parameters: Any) -> IntervalRule:
 
     `relation` is a `Relation`, `first` and `second` are selectors (a list is one of; without `second` it is the first),
     `after`, `before` and `within` are in days, hours or minutes, `limit` is a number, and `same_item` and
-    `urgent_override` are flags. Raises `ValueError` or `KeyError` for what it does not understand.
+    `urgent_override` are flags. A rule that delays an order keeps the distance between exams too. Raises `ValueError` or `KeyError` for what it does not understand.
     """
     known = {**rule.parameters, **parameters}
     data = filled(rule.table["data"], known)
@@ -31,7 +31,7 @@ def interval_of(rule: Rule, **parameters: Any) -> IntervalRule:
         second=_selector(data["second"]) if "second" in data else first,
         relation=Relation(data["relation"]),
         text=rule.text(**parameters),
-        severity=Severity(rule.action),
+        severity=Severity.BLOCK if rule.action == FindingKind.DELAY_UNTIL else Severity(rule.action),
         after=_stretch(data.get("after", {})),
         before=_stretch(data.get("before", {})),
         source=rule.source,

@@ -1,11 +1,11 @@
-"""Distances between two contrast exams, for this patient's kidneys."""
+"""Distances between two contrast exams, for this patient's kidneys, and from iodine to a thyroid isotope exam."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from examlane import Fact, IntervalRule, PatientView, Relation, Rule, RuleBook, Selector
+from examlane import Fact, IntervalRule, PatientView, Relation, Rule, RuleBook, Selector, interval_of
 from examlane_radiology import facts, kidneys
 
 
@@ -16,7 +16,8 @@ def interval_rules(
     acute = bool(known["acute_kidney_injury"])
     found = kidneys.facts(patient, context, known, acute, now, rules)
     kidney_class = kidneys.kidney_class(found, rules)
-    return [_interval(rule, kidney_class) for rule in rules.named("interval.")]
+    between = [_interval(rule, kidney_class) for rule in rules.named("interval.")]
+    return [*between, interval_of(rules["thyroid_isotope_after_iodine"])]
 
 
 def _interval(rule: Rule, kidney_class: str) -> IntervalRule:

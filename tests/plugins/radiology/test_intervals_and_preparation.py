@@ -65,6 +65,16 @@ def test_the_hospital_chooses_between_sources(choice: dict[str, str], contrast: 
     assert rule.source
 
 
+@pytest.mark.parametrize(("source", "days"), [("snm_6w", 42), ("rcp_8w", 56)])
+def test_a_thyroid_isotope_exam_waits_for_weeks_after_iodine_as_the_hospital_chose_and_may_come_first(
+    source: str, days: int
+) -> None:
+    found = rules(book=rule_book("radiology", "examlane_radiology", thyroid_weeks=source))
+    (rule,) = [rule for rule in found if rule.rule == "radiology.thyroid_isotope_after_iodine"]
+    assert (rule.first.attributes, rule.second.attributes) == ({"contrast": "iodine"}, {"thyroid_isotope": True})
+    assert (rule.after, rule.before) == (timedelta(days=days), timedelta())
+
+
 def test_unknown_kidneys_count_as_the_worst_unless_nothing_speaks_for_it() -> None:
     assert hours(rules(OLD, **HEALTHY), "iodine", "iodine") == (60, 60)
     assert hours(rules(**{**HEALTHY, "diabetes": True}), "iodine", "iodine") == (60, 60)
