@@ -19,7 +19,8 @@ def interval_of(rule: Rule, **parameters: Any) -> IntervalRule:
 
     `relation` is a `Relation`, `first` and `second` are selectors (a list is one of; without `second` it is the first),
     `after`, `before` and `within` are in days, hours or minutes, `limit` is a number, and `same_item` and
-    `urgent_override` are flags. A rule that delays an order keeps the distance between exams too. Raises `ValueError` or `KeyError` for what it does not understand.
+    `urgent_override` are flags. A rule that delays an order keeps the distance between exams too.
+    Raises `ValueError` or `KeyError` for what it does not understand.
     """
     known = {**rule.parameters, **parameters}
     data = filled(rule.table["data"], known)
