@@ -36,6 +36,8 @@ from examlane.visit import Infeasible
 
 LIMIT_MILLISECONDS = 300
 OTHER_SEED = "20261123"
+CALM = 4
+"""How often in a row a search for times must say the same, after it did not."""
 
 
 class Check:
@@ -161,15 +163,25 @@ def _same(subject: Subject) -> str:
 
 def answered(subject: Subject) -> list[str]:
     """Every answer as text, in order: the same in every process."""
-    return [dump(plain(subject.ask(question))) for question in subject.questions()]
+    return [_told(subject, question) for question in subject.questions()]
+
+
+def _told(subject: Subject, question: Question) -> str:
+    return dump(plain(subject.ask(question)))
 
 
 def _compare(subject: Subject, first: Sequence[str], second: Sequence[str], when: str) -> None:
     for question, one, other in zip(subject.questions(), first, second, strict=True):
-        if one != other:
+        if one != other and not _settles(subject, question, {one, other}):
             cure = "sort what comes out of a set, draw no random numbers, read no clock and keep no state"
             about = subject.told(question.world)
             raise NotConforming(f"{question.hook} answers otherwise when {when}, about {about}: {cure}")
+
+
+def _settles(subject: Subject, question: Question, seen: set[str]) -> bool:
+    """Whether a search for times that a busy machine cut short says one thing, and the same again, when it is not."""
+    again = {_told(subject, question) for _ in range(CALM)} if question.hook == "allocate" else set()
+    return len(again) == 1 and again <= seen
 
 
 def _elsewhere(subject: Subject) -> list[str] | None:
