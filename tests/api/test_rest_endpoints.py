@@ -10,7 +10,16 @@ from typing import Any
 
 from waitress.server import create_server
 
-from examlane import NoShowAction, NoShowDecision, Text, hookimpl
+from examlane import (
+    Availability,
+    BookingRequest,
+    NoShowAction,
+    NoShowDecision,
+    Proposal,
+    Text,
+    hookimpl,
+    plan_itinerary,
+)
 
 
 class Kiosk:
@@ -19,6 +28,16 @@ class Kiosk:
     @hookimpl
     def on_no_show(self) -> NoShowDecision:
         return NoShowDecision(NoShowAction.SELF_REBOOK, Text("请重新登记", "please re-register"), "kiosk")
+
+
+class OneDay:
+    """All exams of a clinic's patient on one day."""
+
+    @hookimpl
+    def allocate(self, request: BookingRequest, availability: Availability) -> list[Proposal] | None:
+        plan = plan_itinerary(request, availability, mode="stay", max_days=5, deadline=lambda: False)
+        why = Text("同日完成", "on one day")
+        return [Proposal(plan.placements, why, "day.together", plan.proven)] if plan else None
 
 
 def test_an_order_is_submitted_paid_and_booked(rest_on_each: Any) -> None:
@@ -105,6 +124,25 @@ def test_a_moved_appointment_keeps_its_number(rest: Any) -> None:
     moved = rest.post(f"/appointments/{number}/reschedule", target).json
 
     assert (moved["number"], moved["version"], moved["starts_at"]) == (number, 2, choice["starts_at"])
+
+
+def test_the_rest_of_an_itinerary_is_planned_again_once_and_only_by_who_may_move_all_of_it(rest_on_each: Any) -> None:
+    rest = rest_on_each
+    rest.world.hospital.plugins.register("day", OneDay())
+    rest.world.switch("CLINIC", "day")
+    gone = rest.booked("O1", "US-THYROID", "CT-HEAD", "US-HEART")["number"]
+    rest.post(f"/appointments/{gone}/cancel", {"reason": "不做了"})
+
+    assert rest.post(f"/appointments/{gone}/rest", caller="desk-ct").status_code == 403
+    planned = rest.post(f"/appointments/{gone}/rest", key="rest")
+    assert planned.status_code == 200
+    kept = [item["appointment"]["number"] for item in planned.json["items"] if item["appointment"]]
+    assert len(kept) == 2
+    before = rest.counts()
+    again = rest.post(f"/appointments/{gone}/rest", key="rest")
+    assert (again.data, again.headers["Idempotency-Replayed"]) == (planned.data, "true")
+    assert rest.counts() == before
+    assert rest.post("/appointments/NONE-NONE/rest").status_code == 404
 
 
 def test_a_patient_arrives_is_called_and_examined(rest: Any) -> None:

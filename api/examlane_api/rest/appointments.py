@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import g
 
-from examlane.appointments import changes, noshow, status
+from examlane.appointments import booking, changes, noshow, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.errors import NotFound
 from examlane.records.receipts import RequestKey
@@ -195,6 +195,23 @@ def no_show(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 def rebook(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """A patient who missed his time takes the next free place today, where his department allows it."""
     return _changed("appointment.rebook", number, body, lambda key: noshow.rebook(hospital(), number, actor(), key))
+
+
+@blp.route("/appointments/<string:number>/rest", methods=["POST"])
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.ItemsAnswer())
+@operation("appointment.reschedule", writes=True)
+def plan_rest(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """Plan together again what is left of a cancelled appointment's itinerary; nothing moves where not all find a time."""
+    for each in (number, *booking.rest_of(hospital(), number)):
+        allow_appointment("appointment.reschedule", each)
+
+    def act(key: RequestKey) -> Mapping[str, Any]:
+        patient = status.appointment(hospital(), number).patient
+        booking.plan_rest_again(hospital(), number, actor(), key)
+        return answers().items(status.of_patient(hospital(), patient))
+
+    return write("appointment.rest", body, act)
 
 
 def _changed(

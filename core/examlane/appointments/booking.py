@@ -10,7 +10,7 @@ from typing import Any
 
 from examlane.appointments import desk, visits
 from examlane.domain import ExamItem, Finding, GateClosed, GateOpen, IntervalRule, Preparation, Relation, Severity
-from examlane.errors import NotFound, StalePlan
+from examlane.errors import Conflict, NotFound, StalePlan
 from examlane.extension import shadow
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
@@ -20,8 +20,10 @@ from examlane.planning.allocation import EXTRA
 from examlane.planning.constraints import audiences
 from examlane.planning.judging import NamedGate, Verdict
 from examlane.planning.planner import Plan, PlannedVisit, Planner
-from examlane.records import events, jobs
+from examlane.reasons import REASONS
+from examlane.records import events, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
+from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch, maybe_epoch
 from examlane.storage.ledger import AppointmentInterval, Itinerary
 
@@ -62,29 +64,43 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
     return Settlement(False)
 
 
-def plan_rest_again(hospital: Hospital, number: str, actor: Actor) -> Settlement:
+def plan_rest_again(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> Settlement:
     """Plan what is left of a cancelled appointment's itinerary together anew, its own seats counting as free.
 
-    Numbers stay. Where not all of them find a time, nothing changes. Raises `NotFound`, and `StalePlan` when a race is
+    Numbers stay. Where not all of them find a time, nothing changes. Raises `NotFound`, and `Conflict` when a race is
     lost too often.
     """
-    row = hospital.database.row("SELECT id, patient_id FROM appointment WHERE number = ?", number)
-    if row is None:
-        raise NotFound("appointment", number)
-    cancelled, patient = row
-    for attempt in range(ATTEMPTS):
+    cancelled, patient = _of_number(hospital, number)
+    for _ in range(ATTEMPTS):
         state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
         rest = {key for key, _ in desk.rest_of_itinerary(hospital.database, cancelled, hospital.clock.now())}
         plan = Planner(hospital, state, hospital.clock.now()).plan_again(rest)
         try:
-            return Settlement(True, hospital.database.write(partial(_commit_rest, hospital, plan, cancelled, actor)))
+            write = partial(_commit_rest, hospital, plan, cancelled, actor, key)
+            return Settlement(True, hospital.database.write(write))
         except StalePlan:
-            if attempt == ATTEMPTS - 1:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+            continue
+    raise Conflict("conflict_repeated", REASONS["conflict_repeated"])
 
 
-def _commit_rest(hospital: Hospital, plan: Plan, cancelled: int, actor: Actor) -> tuple[int, ...]:
+def rest_of(hospital: Hospital, number: str) -> list[str]:
+    """The numbers of the appointments that `plan_rest_again` may move. Raises `NotFound`."""
+    cancelled, _patient = _of_number(hospital, number)
+    return [other for _, other in desk.rest_of_itinerary(hospital.database, cancelled, hospital.clock.now())]
+
+
+def _of_number(hospital: Hospital, number: str) -> tuple[int, int]:
+    row = hospital.database.row("SELECT id, patient_id FROM appointment WHERE number = ?", number)
+    if row is None:
+        raise NotFound("appointment", number)
+    return row[0], row[1]
+
+
+def _commit_rest(
+    hospital: Hospital, plan: Plan, cancelled: int, actor: Actor, key: RequestKey | None
+) -> tuple[int, ...]:
+    patient = str(plan.snapshot.patient.id)
+    receipts.keep(hospital.database, key, "patient", patient, epoch(hospital.clock.now()))
     desk.close_offer(hospital.database, cancelled, actor.name, hospital.clock.now())
     return _commit(hospital, plan, actor)
 

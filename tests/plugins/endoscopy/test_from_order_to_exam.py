@@ -93,6 +93,32 @@ def test_a_refused_order_stays_refused_when_it_is_sent_again_without_an_assessme
     assert hospital.item(number).state == "rejected"
 
 
+def test_an_inpatients_booked_visit_becomes_tentative_too_and_is_restored_or_given_back(hospital: Any) -> None:
+    world = hospital.world
+    hospital.assess()
+    number = hospital.order("COLON", encounter_class=INPATIENT)
+    booked = hospital.item(number)
+    assert booked.appointment_state == "booked"
+    hospital.assess("withdrawn")
+    assert hospital.item(number).appointment_state == "tentative"
+    hospital.assess()
+    assert (hospital.item(number).appointment_state, hospital.item(number).state) == ("booked", "accepted")
+    hospital.assess("failed")
+    world.clock.advance(booked.starts_at - DAY - world.clock.now())
+    assert changes.expire_tentative(world.hospital, TESTER) == 1
+    assert (hospital.item(number).state, hospital.tasks()) == ("rejected", ["gate_stayed_closed"])
+    hospital.assess()
+    assert hospital.order("COLON", encounter_class=INPATIENT, number=number) == number
+    assert hospital.item(number).appointment_state == "booked"
+
+
+def test_beside_an_exam_that_was_accepted_a_refused_one_needs_no_second_order(hospital: Any) -> None:
+    number = hospital.order("GASTRO", "PLAIN", encounter_class=INPATIENT)
+    assert (hospital.item(f"{number}/1").state, hospital.item(f"{number}/2").reason) == ("rejected", "booked")
+    hospital.assess()
+    assert hospital.item(f"{number}/1").reason == "booked"
+
+
 # A gate that closes again
 
 
