@@ -35,6 +35,9 @@ STALE = Text("预约已被更改，请刷新", "the appointment was changed mean
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
 BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
+# What the rules say of an item stays as it is when its visit goes; only an exam that is done after all is done no more.
+LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' WHEN state = 'fulfilled' THEN 'accepted'
+ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -212,18 +215,15 @@ def _write_change(
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
         return
-    state = "fulfilled" if done else "accepted"
     for key_of_item in current.items:
-        rows = database.rows(
-            "UPDATE order_item SET state = ?, reason = ? WHERE key = ? RETURNING id", state, items_left, key_of_item
-        )
-        desk.close_tasks(database, rows[0][0], task, actor.name, now)
+        item, state = database.rows(LEAVE, int(done), items_left, key_of_item)[0]
+        desk.close_tasks(database, item, task, actor.name, now)
         if task:
-            _hand_over(hospital, current, rows[0][0], key_of_item, items_left, task)
+            _hand_over(hospital, current, item, key_of_item, state, items_left, task)
 
 
 def _hand_over(
-    hospital: Hospital, current: AppointmentStatus, item: int, key: str, reason: str, task: str
+    hospital: Hospital, current: AppointmentStatus, item: int, key: str, state: str, reason: str, task: str
 ) -> None:
     """Tell the desk, and everybody who listens, that an item lost its seat without anybody asking for it."""
     database, now = hospital.database, hospital.clock.now()
@@ -231,7 +231,7 @@ def _hand_over(
         database, task, current.department, current.patient, item, now, hospital.settings.desk_deadline,
         appointment=current.id,
     )  # fmt: skip
-    payload = {"order_item": key, "state": "accepted", "reason": reason, "payable": False}
+    payload = {"order_item": key, "state": state, "reason": reason, "payable": False}
     events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
 
 

@@ -72,7 +72,12 @@ class Verdict:
         )
 
     def covers(self, starts_at: datetime) -> bool:
-        """Whether every gate is open and stays so until a start. An item whose rules are unavailable keeps its seat."""
+        """Whether a seat at a start is still right: the rules accept the item, its gates are open and stay so until then.
+
+        An item whose rules are unavailable keeps its seat.
+        """
+        if self.state not in ("accepted", "unverified"):
+            return False
         until = self.gate_until
         return self.gates_open and (until is None or starts_at <= until)
 

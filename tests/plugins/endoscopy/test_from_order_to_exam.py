@@ -95,8 +95,9 @@ def test_a_refused_order_stays_refused_when_it_is_sent_again_without_an_assessme
 
 def test_an_inpatients_booked_visit_becomes_tentative_too_and_is_restored_or_given_back(hospital: Any) -> None:
     world = hospital.world
-    hospital.assess()
     number = hospital.order("COLON", encounter_class=INPATIENT)
+    hospital.assess()
+    assert hospital.order("COLON", encounter_class=INPATIENT, number=number) == number
     booked = hospital.item(number)
     assert booked.appointment_state == "booked"
     hospital.assess("withdrawn")
