@@ -278,7 +278,7 @@ class DaySearch:
         row = shape.reach(zone)
         worst = time + shape.tail(done, zone)
         ready = []
-        for exam, ticks, earlier, lag in shape.todo(done):
+        for exam, ticks, earlier, lag in shape.remaining(done):
             at = time + row[exam]
             if floors and floors[exam] > at:
                 at = floors[exam]

@@ -108,7 +108,7 @@ class Shape:
             known[done] = found
         return found
 
-    def todo(self, done: int) -> list[Waiting]:
+    def remaining(self, done: int) -> list[Waiting]:
         """The other exams in an order that keeps `before`."""
         found = self._todo.get(done)
         if found is None:
