@@ -73,6 +73,7 @@ class Rollout:
         self._plugins = plugins
         self._salt = salt
         self._common = common
+        self._settings: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
         here = kept(database)
         self._books = {
             name: files.book(here.of(name, plugin.rules), plugin.rules.choices, here.chosen.get(name, {}), day)
@@ -119,7 +120,7 @@ class Rollout:
         if found is None:
             return {}
         return {
-            department: self._link(found, switch.settings)
+            department: self._link(department, found, switch)
             for department, switches in self.switches.items()
             for switch in switches
             if switch.plugin == plugin and switch.stage is not Stage.OFF
@@ -142,12 +143,15 @@ class Rollout:
         for switch in self.switches.get(department, ()):
             plugin = self._plugins.loaded.get(switch.plugin)
             if plugin is not None and hook in plugin.hooks:
-                links.append((switch, self._link(plugin, switch.settings)))
+                links.append((switch, self._link(department, plugin, switch)))
         return links
 
-    def _link(self, plugin: Plugin, stored: Mapping[str, Any]) -> Link:
-        settings, problem = loaded_settings(plugin, stored)
-        return Link(plugin, {**self._common, **settings}, self.rules(plugin.name), problem)
+    def _link(self, department: str, plugin: Plugin, switch: Switch) -> Link:
+        if (department, plugin.name) not in self._settings:
+            settings, problem = loaded_settings(plugin, switch.settings)
+            self._settings[department, plugin.name] = sealed({**self._common, **settings}), problem
+        settings, problem = self._settings[department, plugin.name]
+        return Link(plugin, settings, self.rules(plugin.name), problem)
 
     def _counts(self, switch: Switch, department: str, patient: int) -> bool:
         if switch.stage is Stage.PILOT:
