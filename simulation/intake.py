@@ -20,6 +20,13 @@ ENTRY_NAMES: Mapping[str, str] = MappingProxyType(
     {"agent": "contrast_agent", "volume_ml": "contrast_volume_ml", "rate_ml_s": "contrast_flow_ml_s"}
 )
 """Under which names of clinical facts the doctor's coded entry is sent; the strength stands behind the agent's name."""
+ASKED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "MR": ("implants",),
+        "microbubble": ("microbubble_allergy", "right_to_left_shunt", "severe_pulmonary_hypertension", "ards"),
+    }
+)
+"""What the stream leaves out and a careful hospital asks before every such exam."""
 GRADES: Mapping[str, str] = MappingProxyType({"attending": "attending", "consultant": "associate_chief"})
 """The assessor's grade as the endoscopy names it."""
 ASKED_BEFORE_SEDATION: Mapping[str, Any] = MappingProxyType({"escort": True, "pregnant": False})
@@ -121,8 +128,9 @@ def _coded(order: ContrastOrder, names: Mapping[str, str]) -> dict[str, Fact]:
 
 
 def _asked_at_every_exam(order: ContrastOrder) -> dict[str, Fact]:
-    """What the stream leaves out and a careful hospital sends: the answers of the MR safety questionnaire."""
-    return {"implants": Fact(False, order.ordered_at, "EMR")} if order.exam.modality == "MR" else {}
+    """What the stream leaves out and a careful hospital sends: the questionnaires of MR and of contrast ultrasound."""
+    asked = (*ASKED.get(order.exam.modality, ()), *ASKED.get(order.exam.contrast, ()))
+    return {name: Fact(False, order.ordered_at, "EMR") for name in asked}
 
 
 def _assessed(assessment: Assessment) -> dict[str, Any]:

@@ -163,11 +163,12 @@ def test_another_kind_of_exam_must_be_confirmed(clinic: Any, items: Any) -> None
 
 
 def test_another_agent_than_is_filled_in_must_be_confirmed(clinic: Any, items: Any) -> None:
-    assert said(clinic, items, "请用碘克沙醇", "chest+") == {"note_other_agent"}
-    assert said(clinic, items, "请用碘海醇", "chest+") == set()
-    assert said(clinic, items, "碘普罗胺过敏史", "chest+") == set()
-    assert said(clinic, items, "不用碘帕醇", "chest+") == set()
-    assert said(clinic, items, "外院曾用碘帕醇", "chest+") == set()
+    chest = items["chest+"]
+    assert clinic.codes(chest, note="请用碘克沙醇", contrast_agent="碘海醇") == {"note_other_agent"}
+    assert clinic.codes(chest, note="请用碘海醇", contrast_agent="碘海醇") == set()
+    assert clinic.codes(chest, note="碘普罗胺过敏史", contrast_agent="碘海醇") == set()
+    assert clinic.codes(chest, note="不用碘帕醇", contrast_agent="碘海醇") == set()
+    assert clinic.codes(chest, note="外院曾用碘帕醇", contrast_agent="碘海醇") == set()
 
 
 @pytest.mark.parametrize(
