@@ -17,8 +17,9 @@ from simulation.playing import CAMPUS, ORDERING, Progress, Stage, approvals, con
 from simulation.verdict import STOPPING, Verdict, judge
 
 STOPPED, FILLED, LATER, NOT_BOOKED = "before signing", "by fill", "by the time booked", "not booked"
+HINTED = "by a hint that is enough"
 SHOWN, MISSED, RIGHT = "shown only", "missed", "right"
-NOTICED = (STOPPED, FILLED, LATER, NOT_BOOKED)
+NOTICED = (STOPPED, FILLED, HINTED, LATER, NOT_BOOKED)
 REFUSING = ("rejected", "needs_confirmation", "needs_approval", "unverified")
 
 
@@ -84,7 +85,10 @@ def _before_booking(order: ContrastOrder, findings: Sequence[Finding]) -> str:
     fills = [each for each in findings if each.kind is FindingKind.FILL]
     if judge(order, stops).caught:
         return STOPPED
-    return FILLED if judge(order, fills).caught else ""
+    if judge(order, fills).caught:
+        return FILLED
+    hints = [each for each in findings if each.kind is FindingKind.HINT]
+    return HINTED if judge(order, hints).caught else ""
 
 
 def _after_booking(order: ContrastOrder, verdict: Verdict, reason: str, starts_at: datetime | None) -> str:

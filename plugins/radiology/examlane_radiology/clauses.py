@@ -82,12 +82,17 @@ class Reader:
         return Clause(
             text=text,
             past=self._is_past(text, before),
-            conditional=self._has("conditions", text) or (before is not None and before.conditional),
+            conditional=self._is_conditional(text, before),
             asks=bool(statements) or self._has("requests", text),
             statements=statements,
             added=self._added(text),
             modalities=frozenset(name for name, pattern in self._modalities.items() if pattern.search(text)),
         )
+
+    def _is_conditional(self, text: str, before: Clause | None) -> bool:
+        if self._has("conditions", text) or (before is not None and before.conditional):
+            return True
+        return before is not None and before.past and self._has("advice", text)
 
     def _is_past(self, text: str, before: Clause | None) -> bool:
         if self._has("history", text):

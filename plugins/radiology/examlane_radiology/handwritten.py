@@ -14,8 +14,6 @@ from examlane_radiology.clauses import Clause, Reader
 FIELDS = ("contrast_agent", "contrast_volume_ml", "contrast_flow_ml_s")
 VOLUME = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(?:ml|毫升)(?!\s*/\s*s|/秒)")
 FLOW = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(?:ml|毫升)\s*/\s*(?:s|秒)")
-NEGATION_REACH = 6
-"""A refusal stands at most so many characters before the name that it refuses."""
 
 
 def entry(order: OrderView, known: Mapping[str, Any], rules: RuleBook) -> dict[str, Any]:
@@ -37,8 +35,8 @@ def _named(clause: Clause, words: Mapping[str, Any], rules: RuleBook) -> str:
     start = agents.first_name(clause.text, rules)
     if start is None or re.search("|".join(words["reactions"]), clause.text):
         return ""
-    before = clause.text[max(0, start - NEGATION_REACH) : start]
-    return "" if re.search("|".join(words["refusals"]), before) else clause.text[start:]
+    refused = rf"(?:{'|'.join(words['refusals'])})(?:{'|'.join(words['filler'])})*\s*$"
+    return "" if re.search(refused, clause.text[:start]) else clause.text[start:]
 
 
 def _numbers(text: str, clauses: Sequence[Clause]) -> dict[str, float]:

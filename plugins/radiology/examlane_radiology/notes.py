@@ -89,8 +89,10 @@ def _is_covered(case: Case, reader: Reader, statement: Statement) -> bool:
 def groups(item: ExamItem, reader: Reader) -> frozenset[str]:
     """The groups of body parts that an item covers, by the catalogue's word and by its name."""
     covers = reader.words["covers"]
-    coded = {group for group, parts in covers.items() if item.body_part in parts}
-    return reader.parts_in(item.name.zh.casefold()) | coded
+    coded = frozenset(group for group, parts in covers.items() if item.body_part in parts)
+    named = reader.parts_in(item.name.zh.casefold())
+    by_name = item.body_part in reader.words["told_by_name"]["body_parts"]
+    return named if by_name and named & coded else named | coded
 
 
 def _read_parts(case: Case, reader: Reader, live: Sequence[Clause], reading: Reading) -> None:

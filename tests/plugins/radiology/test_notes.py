@@ -197,6 +197,33 @@ def test_the_clause_is_shown_to_the_doctor(clinic: Any, items: Any) -> None:
     assert "外院" not in found.text.zh
 
 
+@pytest.mark.parametrize("note", ["需打药", "注射对比剂后扫描", "平+增", "请做曾强", "增強掃描", "建议增强扫描，排除占位"])
+def test_contrast_in_other_words_and_with_slips_of_the_pen_is_a_request(clinic: Any, items: Any, note: str) -> None:
+    assert said(clinic, items, note, "lung") == CONTRADICTS
+
+
+@pytest.mark.parametrize("note", ["不打药", "勿注射对比剂", "不用造影剂"])
+def test_contrast_in_other_words_is_refused_too(clinic: Any, items: Any, note: str) -> None:
+    assert said(clinic, items, note, "lung") == set()
+    assert said(clinic, items, note, "chest+") == CONTRADICTS
+
+
+@pytest.mark.parametrize("note", ["无增强禁忌", "无造影剂过敏", "否认对比剂过敏"])
+def test_that_nothing_forbids_contrast_is_no_refusal(clinic: Any, items: Any, note: str) -> None:
+    assert said(clinic, items, note, "chest+") == set()
+
+
+@pytest.mark.parametrize("note", ["胸+腹", "胸部、上腹部都做", "头胸一起做", "胸痛待查 胸部+上腹部", "顺便扫一下上腹部"])
+def test_a_list_of_parts_asks_for_each_of_them(clinic: Any, items: Any, note: str) -> None:
+    assert said(clinic, items, note, "lung") == {"note_other_part"}
+
+
+def test_another_part_of_the_spine_is_another_part(clinic: Any) -> None:
+    lumbar = clinic.exam("腰椎MRI检查", "MR", "spine")
+    assert clinic.codes(lumbar, note="腰椎+颈椎MRI") == {"note_other_part"}
+    assert clinic.codes(lumbar, note="腰椎MRI") == set()
+
+
 PIECES = st.sampled_from([
     "外院", "CT", "MRI", "增强", "平扫", "不", "请", "示", "，", "。", "胸部", "全腹", "膝", "左", "右", "+", "C",
     "{", "}", "必要时",
