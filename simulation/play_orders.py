@@ -12,14 +12,15 @@ from examlane import EncounterClass, Fact, Finding, FindingKind
 from examlane.orders.intake import OrderData
 from simulation import intake
 from simulation.contrast_orders import MONDAY, ContrastOrder, stream
+from simulation.materials import materials
 from simulation.people import creatinine_umol_l
 from simulation.playing import CAMPUS, ORDERING, Progress, Stage, approvals, confirming, opened, ready
-from simulation.verdict import STOPPING, Verdict, judge
+from simulation.verdict import STOPPING, Verdict, judge, topics
 
 STOPPED, FILLED, LATER, NOT_BOOKED = "before signing", "by fill", "by the time booked", "not booked"
-HINTED = "by a hint that is enough"
+HINTED, OVERRIDDEN = "by a hint that is enough", "urgent: with a reason"
 SHOWN, MISSED, RIGHT = "shown only", "missed", "right"
-NOTICED = (STOPPED, FILLED, HINTED, LATER, NOT_BOOKED)
+NOTICED = (STOPPED, FILLED, HINTED, OVERRIDDEN, LATER, NOT_BOOKED)
 REFUSING = ("rejected", "needs_confirmation", "needs_approval", "unverified")
 
 
@@ -88,7 +89,15 @@ def _before_booking(order: ContrastOrder, findings: Sequence[Finding]) -> str:
     if judge(order, fills).caught:
         return FILLED
     hints = [each for each in findings if each.kind is FindingKind.HINT]
-    return HINTED if judge(order, hints).caught else ""
+    if judge(order, hints).caught:
+        return HINTED
+    return OVERRIDDEN if any(_overridden(order, each) for each in findings) else ""
+
+
+def _overridden(order: ContrastOrder, finding: Finding) -> bool:
+    """Whether an urgent order goes on although the doctor was asked about its error, with his reason on record."""
+    wanted = {topic for each in order.truth.expected for topic in each.topics}
+    return finding.kind is FindingKind.CONFIRM and finding.needs_reason and bool(topics(materials(), finding) & wanted)
 
 
 def _after_booking(order: ContrastOrder, verdict: Verdict, reason: str, starts_at: datetime | None) -> str:

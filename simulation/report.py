@@ -15,7 +15,7 @@ from typing import Any
 
 from examlane import Finding
 from simulation import play_assessments, play_no_shows, play_orders
-from simulation.play_orders import MISSED, NOTICED, RIGHT, SHOWN, Played
+from simulation.play_orders import MISSED, NOTICED, OVERRIDDEN, RIGHT, SHOWN, Played
 
 ENDS = (*NOTICED, SHOWN, MISSED)
 
@@ -51,6 +51,10 @@ class Orders:
     def residual(self) -> list[Played]:
         return [each for each in self.wrong if each.end in (SHOWN, MISSED)]
 
+    @property
+    def overridden(self) -> list[Played]:
+        return [each for each in self.wrong if each.end == OVERRIDDEN]
+
     def share(self, some: Iterable[Played]) -> float:
         return len(list(some)) / len(self.played)
 
@@ -76,6 +80,9 @@ class Orders:
             "right": len(self.right),
             "wrong_before": self.share(self.wrong),
             "fail_before": self.share(each for each in self.wrong if each.order.truth.booking_fails),
+            "residual_share": self.share(self.residual),
+            "residual_share_with_urgent": self.share([*self.residual, *self.overridden]),
+            "fail_after": self.share(each for each in self.residual if each.order.truth.booking_fails),
             "classes": self.classes(),
             "residual": [_told(each) for each in self.residual],
             "right_orders_stopped_wrongly": len(alarmed),

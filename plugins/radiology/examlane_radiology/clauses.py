@@ -49,7 +49,8 @@ class Reader:
         enhanced = _either([*words["together"], *words["enhanced"]])
         part = _either(self._parts.values())
         filler = rf"(?:{_either(words['filler'])}|{part}|\s)*?"
-        yield f"(?P<idiom>{_either(words['idioms'])})"
+        complaint = rf"{part}[^\s,]{{0,2}}?{_either(words['complaints'])}"
+        yield f"(?P<idiom>{_either(words['idioms'])}|{complaint})"
         yield f"(?P<refused>{_either(words['refusals'])}{filler}{enhanced}|{enhanced}{_either(words['refused'])})"
         yield f"(?P<together>{_either(words['together'])})"
         yield f"(?P<plain>{_either(words['plain'])})"

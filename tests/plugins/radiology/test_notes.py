@@ -224,6 +224,11 @@ def test_another_part_of_the_spine_is_another_part(clinic: Any) -> None:
     assert clinic.codes(lumbar, note="腰椎MRI") == set()
 
 
+def test_the_part_that_hurts_does_not_say_which_part_is_enhanced(clinic: Any) -> None:
+    pelvis = clinic.exam("盆腔CT扫描", part="pelvis")
+    assert clinic.codes(pelvis, note="下腹痛 增强") == CONTRADICTS
+
+
 PIECES = st.sampled_from([
     "外院", "CT", "MRI", "增强", "平扫", "不", "请", "示", "，", "。", "胸部", "全腹", "膝", "左", "右", "+", "C",
     "{", "}", "必要时",
