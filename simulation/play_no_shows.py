@@ -69,7 +69,8 @@ def play(orders: int, seed: int, progress: Progress) -> DayOfEcgs:
 
 
 def _play(stage: Stage, made: Sequence[EcgPatient], progress: Progress) -> list[Arrived]:
-    arrived, coming = [], []
+    arrived: list[Arrived] = []
+    coming: list[tuple[datetime, int, EcgPatient, str]] = []
     for index, patient in enumerate(sorted(made, key=lambda each: each.ordered_at)):
         stage.at(patient.ordered_at)
         appointment = _booked(stage, patient, CAMPUSES[index % len(CAMPUSES)])

@@ -147,7 +147,7 @@ class Reader:
 
 
     def _listed(self, text: str) -> frozenset[str]:
-        """The parts of a list that is all that stands between blanks, or that goes before an exam: 头胸, 胸+全腹, 颈椎、腰椎都做."""
+        """The parts of a list that stands by itself or before an exam: 胸+全腹, 颈椎、腰椎都做."""
         part = _either([*self._parts.values(), *self.words["short_parts"].values()])
         exams = _either(self.words["exams"])
         found = re.search(rf"(?:^|(?<=\s)){part}(?:\s*[+/、和及与]?\s*{part})+\s*(?:{exams}|$)", text)

@@ -15,7 +15,7 @@ from examlane_radiology.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """A volume (ml), the most and the least that may be written, and whether the weight alone would want more than the cap."""
+    """A volume (ml), the most and least that may be written, and whether the weight would want more than the cap."""
 
     volume: float | None
     most: float

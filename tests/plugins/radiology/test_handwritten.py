@@ -17,8 +17,10 @@ def test_an_agent_in_the_note_is_filled_in_and_nothing_is_asked(clinic: Any) -> 
 @pytest.mark.parametrize(
     ("note", "code"),
     [
-        ("碘海醇350 300ml", "volume_too_high"), ("碘海醇350 20ml", "volume_too_low"), ("碘海醇350 90ml 6ml/s", "flow_too_high"),
-        ("碘海醇350 90ml 0.8ml/s", "flow_too_low"), ("钆特酸葡胺 14ml", "agent_wrong_class"), ("碘海醇 370", "agent_unrecognised"),
+        ("碘海醇350 300ml", "volume_too_high"), ("碘海醇350 20ml", "volume_too_low"),
+        ("碘海醇350 90ml 6ml/s", "flow_too_high"),
+        ("碘海醇350 90ml 0.8ml/s", "flow_too_low"), ("钆特酸葡胺 14ml", "agent_wrong_class"),
+        ("碘海醇 370", "agent_unrecognised"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_it_must_be_confirmed(clinic: Any, note: str, code: str) -> None:
