@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from examlane import EncounterClass, Fact, Priority, Sex
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
-from simulation.assessments import SedationOrder
+from simulation.assessments import Assessment, SedationOrder
 from simulation.contrast_orders import ContrastOrder, Earlier
 from simulation.materials import materials
 from simulation.no_shows import EcgPatient
 
 ENTRY_NAMES: Mapping[str, str] = MappingProxyType(
+    {"agent": "contrast_agent", "volume_ml": "contrast_volume_ml", "rate_ml_s": "contrast_flow_ml_s"}
+)
+"""Under which names of clinical facts the doctor's coded entry is sent; the strength stands behind the agent's name."""
+ASKED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "agent": "contrast_agent",
-        "strength": "contrast_concentration_mg_ml",
-        "volume_ml": "contrast_volume_ml",
-        "rate_ml_s": "contrast_rate_ml_s",
+        "MR": ("implants",),
+        "microbubble": ("microbubble_allergy", "right_to_left_shunt", "severe_pulmonary_hypertension", "ards"),
     }
 )
-"""Under which names of clinical facts the doctor's coded entry is sent. The interface names none (docs/integration.md)."""
-
-
+"""What the stream leaves out and a careful hospital asks before every such exam."""
+GRADES: Mapping[str, str] = MappingProxyType({"attending": "attending", "consultant": "associate_chief"})
+"""The assessor's grade as the endoscopy names it."""
+ASKED_BEFORE_SEDATION: Mapping[str, Any] = MappingProxyType({"escort": True, "pregnant": False})
+"""What the stream leaves out and every nurse asks before sedation."""
 
 
 def contrast_order(
@@ -40,7 +45,7 @@ def contrast_order(
         ordered_at=order.ordered_at,
         lines=(OrderLine(1, order.exam.item),),
         priority=order.priority,
-        context={**order.facts, **_coded(order, entry_names)},
+        context={**_asked_at_every_exam(order), **order.facts, **_coded(order, entry_names)},
         note=order.note,
         verified=order.encounter_class is EncounterClass.INPATIENT,
     )
@@ -63,7 +68,8 @@ def other_exams(order: ContrastOrder, department: str, campus: str = "") -> Iter
 
 def sedation_order(order: SedationOrder, department: str, campus: str = "") -> OrderData:
     """The order for a painless endoscopy."""
-    known = {"anticoagulant": Fact(order.anticoagulant, order.ordered_at, "EMR")}
+    said = {"anticoagulant": order.anticoagulant, **ASKED_BEFORE_SEDATION}
+    known = {name: Fact(value, order.ordered_at, "EMR") for name, value in said.items()}
     return OrderData(
         number=order.number,
         patient=_patient(order.number, order.sex, order.birth_date),
@@ -86,7 +92,7 @@ def evidence(order: SedationOrder, kind: str) -> Iterator[EvidenceData]:
             observed_at=each.assessed_at,
             valid_until=each.valid_until,
             source="ANAESTHESIA",
-            data={"asa": each.asa, "assessed_by": each.by, "conditions": list(each.conditions)},
+            data=_assessed(each),
         )
 
 
@@ -113,7 +119,22 @@ def _born(age: int, at: datetime) -> date:
 
 
 def _coded(order: ContrastOrder, names: Mapping[str, str]) -> dict[str, Fact]:
-    if order.entry is None or order.entry.where != "order":
+    entry = order.entry
+    if entry is None or entry.where != "order":
         return {}
-    values = {field: getattr(order.entry, field) for field in names}
+    agent = entry.agent if entry.strength is None else f"{entry.agent} {entry.strength}"
+    values = {"agent": agent, "volume_ml": entry.volume_ml, "rate_ml_s": entry.rate_ml_s}
     return {names[field]: Fact(value, order.ordered_at, "HIS") for field, value in values.items() if value is not None}
+
+
+def _asked_at_every_exam(order: ContrastOrder) -> dict[str, Fact]:
+    """What the stream leaves out and a careful hospital sends: the questionnaires of MR and of contrast ultrasound."""
+    asked = (*ASKED.get(order.exam.modality, ()), *ASKED.get(order.exam.contrast, ()))
+    return {name: Fact(False, order.ordered_at, "EMR") for name in asked}
+
+
+def _assessed(assessment: Assessment) -> dict[str, Any]:
+    """What the anaesthesia clinic reports: who assessed, the class, and what must be done first."""
+    named = "needed_tests" if assessment.outcome == "deferred" else "conditions"
+    who = {"assessor_role": "anaesthetist", "assessor_grade": GRADES[assessment.by]}
+    return {"asa": assessment.asa, **who, named: list(assessment.conditions)}

@@ -147,7 +147,7 @@ class Draft:
     def _usual_facts(self, executing: str) -> dict[str, Any]:
         """What a careful doctor writes into every order for this department."""
         facts: dict[str, Any] = {"weight_kg": self.weight, "implants": False} if executing == "RAD" else {}
-        if executing in ("RAD", "ES", "HYS") and self.sex == "female":
+        if executing in ("RAD", "NM", "ES", "HYS") and self.sex == "female":
             facts["pregnant"] = False
         if executing in ("ES", "HYS"):
             facts |= {"anticoagulant": "none", "escort": True}

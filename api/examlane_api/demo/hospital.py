@@ -32,6 +32,7 @@ PATIENT = {"search_milliseconds": 2000}
 WINDOWS_ONLY = {**PATIENT, "windows_only": True}
 SWITCHED_ON: tuple[tuple[str, str, bool, Mapping[str, Any]], ...] = (
     ("RAD", "radiology", True, {}),
+    ("NM", "radiology", True, {}),
     ("ES", "endoscopy", True, {}),
     ("HYS", "endoscopy", True, {}),
     ("US", "ultrasound", False, {}),

@@ -151,7 +151,7 @@ def with_old_kidney_function(draft: Draft) -> None:
 
 
 def note_contradicts(draft: Draft) -> None:
-    contrast(draft, note="胸腹部平扫", expect="needs_confirmation:radiology.note_contradicts_order")
+    contrast(draft, note="平扫，不做增强", expect="needs_confirmation:radiology.note_contradicts_order")
 
 
 def note_confirmed(draft: Draft) -> None:

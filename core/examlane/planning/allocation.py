@@ -220,7 +220,11 @@ class Allocator:
     def _too_late(self, placement: Placement, request: BookingRequest) -> bool:
         """An emergency does not wait for the next free seat."""
         emergency = request.encounter.encounter_class is EncounterClass.EMERGENCY
-        return emergency and placement.starts_at > self._now + self._hospital.settings.emergency_within
+        return emergency and placement.starts_at > self._soon(request.visits[0])
+
+    def _soon(self, visit: Visit) -> datetime:
+        """Until when an emergency can be held: some hours from when its preparation allows it."""
+        return max(filter(None, (self._now, visit.earliest))) + self._hospital.settings.emergency_within
 
     def _extra_place(
         self, visit: Visit, items: Mapping[str, OpenItem], constraints: Constraints
@@ -229,7 +233,7 @@ class Allocator:
         if items[visit.items[0]].order.encounter.encounter_class is not EncounterClass.EMERGENCY:
             return None
         lower = max(filter(None, (self._now, visit.earliest)))
-        upper = self._now + self._hospital.settings.emergency_within
+        upper = self._soon(visit)
         found = []
         for option in visit.options:
             resources = self._snapshot.catalogue.resources(option.group)

@@ -71,6 +71,19 @@ def substances(text: str | None, rules: RuleBook) -> frozenset[str]:
     return frozenset(substance(agent) for agent in _named(text, rules))
 
 
+def protocols(text: str | None, rules: RuleBook) -> Mapping[str, Mapping[str, str]]:
+    """Where a named agent has a protocol of its own: by body part, what it uses instead of the exam's."""
+    own = [agent.table["data"].get("instead", {}) for agent in _named(text, rules)]
+    return own[0] if len(own) == 1 else {}
+
+
+def first_name(text: str, rules: RuleBook) -> int | None:
+    """Where in a text the first name of an agent stands."""
+    names = {name for agent in rules.named(PREFIX) for name in agent.table["data"]["names"]}
+    places = [place for name in names if (place := text.find(name)) >= 0]
+    return min(places, default=None)
+
+
 def classes(text: str | None, rules: RuleBook) -> frozenset[str]:
     """The classes of contrast of what a text names."""
     return frozenset(str(agent["contrast"]) for agent in _named(text, rules))

@@ -49,7 +49,8 @@ class Reader:
         enhanced = _either([*words["together"], *words["enhanced"]])
         part = _either(self._parts.values())
         filler = rf"(?:{_either(words['filler'])}|{part}|\s)*?"
-        yield f"(?P<idiom>{_either(words['idioms'])})"
+        complaint = rf"{part}[^\s,]{{0,2}}?{_either(words['complaints'])}"
+        yield f"(?P<idiom>{_either(words['idioms'])}|{complaint})"
         yield f"(?P<refused>{_either(words['refusals'])}{filler}{enhanced}|{enhanced}{_either(words['refused'])})"
         yield f"(?P<together>{_either(words['together'])})"
         yield f"(?P<plain>{_either(words['plain'])})"
@@ -58,12 +59,17 @@ class Reader:
 
     def clauses(self, note: str) -> Iterator[Clause]:
         """The clauses of a note, each with what it asks for."""
-        for sentence in SENTENCE.split(unicodedata.normalize("NFKC", note).casefold()):
+        for sentence in SENTENCE.split(self._spelt(unicodedata.normalize("NFKC", note).casefold())):
             before: Clause | None = None
             for text in filter(None, map(str.strip, CLAUSE.split(sentence))):
                 for piece in self._pieces(text):
                     before = self._clause(piece, before)
                     yield before
+
+    def _spelt(self, note: str) -> str:
+        for meant, slip in self.words["spellings"].items():
+            note = re.sub(slip, meant, note)
+        return note
 
     def _pieces(self, text: str) -> Sequence[str]:
         """A clause that begins with what was and goes on to ask for something is two."""
@@ -77,12 +83,17 @@ class Reader:
         return Clause(
             text=text,
             past=self._is_past(text, before),
-            conditional=self._has("conditions", text) or (before is not None and before.conditional),
+            conditional=self._is_conditional(text, before),
             asks=bool(statements) or self._has("requests", text),
             statements=statements,
             added=self._added(text),
             modalities=frozenset(name for name, pattern in self._modalities.items() if pattern.search(text)),
         )
+
+    def _is_conditional(self, text: str, before: Clause | None) -> bool:
+        if self._has("conditions", text) or (before is not None and before.conditional):
+            return True
+        return before is not None and before.past and self._has("advice", text)
 
     def _is_past(self, text: str, before: Clause | None) -> bool:
         if self._has("history", text):
@@ -130,9 +141,20 @@ class Reader:
             for group, pattern in self._parts.items()
             if re.search(rf"{pattern}\s*{exams}|{additions}\s*{pattern}", text)
             for part in self._whole(group)
-        }
+        } | self._listed(text)
         refused = {part for one in self._statements(text) if one.refused for part in one.parts}
         return frozenset(wanted - refused)
+
+
+    def _listed(self, text: str) -> frozenset[str]:
+        """The parts of a list that stands by itself or before an exam: 胸+全腹, 颈椎、腰椎都做."""
+        part = _either([*self._parts.values(), *self.words["short_parts"].values()])
+        exams = _either(self.words["exams"])
+        found = re.search(rf"(?:^|(?<=\s)){part}(?:\s*[+/、和及与]?\s*{part})+\s*(?:{exams}|$)", text)
+        if found is None:
+            return frozenset()
+        short = {group for group, pattern in self.words["short_parts"].items() if re.search(pattern, found.group())}
+        return self.parts_in(found.group()) | {each for group in short for each in self._whole(group)}
 
 
 def _say(found: list[Statement], new: Statement) -> None:

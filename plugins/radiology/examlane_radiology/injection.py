@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from typing import Any
 
@@ -15,10 +15,11 @@ from examlane_radiology.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """A volume (ml), the most that may be given, and whether the weight alone would want more than the cap."""
+    """A volume (ml), the most and least that may be written, and whether the weight would want more than the cap."""
 
     volume: float | None
     most: float
+    least: float = 0.0
     capped: bool = False
 
 
@@ -43,11 +44,13 @@ def facts(case: Case, plan: Plan) -> dict[str, Any]:
         "dose_capped": plan.dose is not None and plan.dose.capped and plan.dose.volume is not None,
         "volume_ml": plan.dose.volume if plan.dose else None,
         "volume_most": plan.dose.most if plan.dose else None,
+        "volume_least": plan.dose.least if plan.dose else None,
         "agent_class": agent.get("class", "none"),
         "gadolinium_group": agent.get("group"),
         "concentration_from": parameters.get("concentration_from"),
         "concentration_to": parameters.get("concentration_to"),
         "flow_most": parameters.get("flow_most"),
+        "flow_least": _least_flow(case, plan.protocol),
         **_written(case, plan),
         **_cannula(case, plan),
         **_reaction(case, plan),
@@ -60,7 +63,7 @@ def plan(case: Case) -> Plan:
         return Plan(None, None, None, None)
     protocol = protocol_of(case)
     agent = agents.chosen(wanted(case, protocol), [written_agent(case, protocol)], case.settings, case.rules)
-    dose = dose_of(protocol, agent, case.known["weight_kg"]) if protocol and agent else None
+    dose = _bounded(case, dose_of(protocol, agent, case.known["weight_kg"])) if protocol and agent else None
     if dose and case.known["contrast_volume_ml"] is not None and _is_kept(case, protocol, agent):
         dose = _as_written(dose, case.known["contrast_volume_ml"])
     return Plan(protocol, agent, dose, _flow(case, protocol))
@@ -70,7 +73,8 @@ def protocol_of(case: Case) -> Rule | None:
     """The injection protocol of an item: its own, else the one of its kind of contrast, else none."""
     usual = case.rules["usual_protocol"].table["data"]
     name = case.item.attributes.get("contrast_protocol") or usual.get(case.contrast)
-    return case.rules.rules.get(f"protocol.{name}")
+    own = agents.protocols(case.known["contrast_agent"], case.rules).get(case.item.body_part, {})
+    return case.rules.rules.get(f"protocol.{own.get(name, name)}")
 
 
 def wanted(case: Case, protocol: Rule | None) -> Wanted:
@@ -91,7 +95,12 @@ def dose_of(protocol: Rule, agent: Rule, weight_kg: float | None) -> Dose:
         return Dose(None, cap)
     most, usual = (_by_weight(protocol, agent, name, weight_kg) for name in ("most_per_kg", "per_kg"))
     step = protocol["step_ml"]
-    return Dose(_stepped(min(usual, cap), step), _stepped(min(most, cap), step), capped=usual > cap)
+    return Dose(_stepped(min(usual, cap), step), round(min(most, cap), 3), capped=usual > cap)
+
+
+def _bounded(case: Case, dose: Dose) -> Dose:
+    """With the least that counts as a dose and not as a slip of the pen."""
+    return dose if dose.volume is None else replace(dose, least=dose.volume * case.rules["written_bounds"]["least"])
 
 
 def _by_weight(protocol: Rule, agent: Rule, name: str, weight_kg: float) -> float:
@@ -113,15 +122,22 @@ def _stepped(volume: float, step: float) -> float:
 
 
 def _as_written(dose: Dose, written: float) -> Dose:
-    return Dose(written, dose.most) if dose.volume is not None and written <= dose.most else dose
+    right = dose.volume is not None and dose.least <= written <= dose.most
+    return replace(dose, volume=written, capped=False) if right else dose
 
 
 def _flow(case: Case, protocol: Rule | None) -> float | None:
     """The flow for an adult: as written up to the protocol's most, else the protocol's."""
     if protocol is None or "flow_ml_s" not in protocol.parameters or not _is_adult(case):
         return None
-    written = case.known["contrast_flow_ml_s"]
-    return float(written if written is not None and written <= protocol["flow_most"] else protocol["flow_ml_s"])
+    written, least = case.known["contrast_flow_ml_s"], _least_flow(case, protocol) or 0.0
+    right = written is not None and least <= written <= protocol["flow_most"]
+    return float(written if right else protocol["flow_ml_s"])
+
+
+def _least_flow(case: Case, protocol: Rule | None) -> float | None:
+    usual = protocol.parameters.get("flow_ml_s") if protocol else None
+    return None if usual is None else float(usual * case.rules["written_bounds"]["least"])
 
 
 def _is_adult(case: Case) -> bool:
@@ -138,11 +154,15 @@ def _written(case: Case, plan: Plan) -> dict[str, bool]:
     known = case.known
     volume, flow = known["contrast_volume_ml"], known["contrast_flow_ml_s"]
     flow_most = plan.protocol.parameters.get("flow_most") if plan.protocol else None
+    flow_least = _least_flow(case, plan.protocol) if _is_adult(case) else None
+    more = case.rules["written_bounds"]["rounding_ml"]
     faults = {
         "agent_written": known["contrast_agent"] is not None,
         "no_suitable_agent": plan.protocol is not None and plan.agent is None,
-        "volume_too_high": volume is not None and plan.dose is not None and volume > plan.dose.most,
+        "volume_too_high": volume is not None and plan.dose is not None and round(volume - plan.dose.most, 3) > more,
+        "volume_too_low": volume is not None and plan.dose is not None and volume < plan.dose.least,
         "flow_too_high": flow is not None and flow_most is not None and flow > flow_most,
+        "flow_too_low": flow is not None and flow_least is not None and flow < flow_least,
     }
     return faults | dict.fromkeys(AGENT_FAULTS, False) | _agent_fault(case, plan)
 

@@ -17,7 +17,7 @@ from examlane_radiology.injection import Plan
 LONGEST_QUOTE = 60
 NOTHING: dict[str, Any] = {
     "note_contradiction": "none", "note_conditional": False, "note_other_part": False, "note_other_modality": False,
-    "note_other_agent": False, "note_other_side": False, "note_skin_test": False, "note_clause": "",
+    "note_other_agent": False, "note_other_side": False, "note_skin_test": False, "note_risk": False, "note_clause": "",
 }  # fmt: skip
 
 
@@ -43,7 +43,8 @@ def facts(case: Case, plan: Plan) -> dict[str, Any]:
         return dict(NOTHING)
     words = case.rules["note_words"].table["data"]
     reader, reading = Reader(words), Reading()
-    live = [clause for clause in reader.clauses(case.order.note) if not clause.past]
+    clauses = list(reader.clauses(case.order.note))
+    live = [clause for clause in clauses if not clause.past]
     reading.facts["note_skin_test"] = any(re.search("|".join(words["skin_test"]), clause.text) for clause in live)
     if case.item.modality in words["modalities"]:
         _read_contrast(case, reader, live, reading)
@@ -51,6 +52,7 @@ def facts(case: Case, plan: Plan) -> dict[str, Any]:
         _read_modality(case, live, reading)
     _read_agent(case, plan, words, live, reading)
     _read_side(case, words, live, reading)
+    _read_risks(case, words, clauses, reading)
     return reading.done()
 
 
@@ -89,8 +91,10 @@ def _is_covered(case: Case, reader: Reader, statement: Statement) -> bool:
 def groups(item: ExamItem, reader: Reader) -> frozenset[str]:
     """The groups of body parts that an item covers, by the catalogue's word and by its name."""
     covers = reader.words["covers"]
-    coded = {group for group, parts in covers.items() if item.body_part in parts}
-    return reader.parts_in(item.name.zh.casefold()) | coded
+    coded = frozenset(group for group, parts in covers.items() if item.body_part in parts)
+    named = reader.parts_in(item.name.zh.casefold())
+    by_name = item.body_part in reader.words["told_by_name"]["body_parts"]
+    return named if by_name and named & coded else named | coded
 
 
 def _read_parts(case: Case, reader: Reader, live: Sequence[Clause], reading: Reading) -> None:
@@ -123,6 +127,28 @@ def _read_agent(
         avoided = re.search("|".join((*words["reactions"], *words["refusals"])), clause.text)
         if named and agents.substance(plan.agent) not in named and not avoided:
             reading.tell("note_other_agent", True, clause)
+
+
+def _read_risks(case: Case, words: Any, clauses: Sequence[Clause], reading: Reading) -> None:
+    """A risk that only the note names, of what was as well as of what is, where it matters for this exam."""
+    denied = f"(?:{'|'.join(words['denials'])})[^,]{{0,6}}?"
+    for fact in (name for name in words["risks"] if _matters(case, name) and not _is_recorded(case, name)):
+        risk = f"(?:{'|'.join(words['risks'][fact])})"
+        for clause in clauses:
+            if re.search(risk, clause.text) and not re.search(denied + risk, clause.text):
+                reading.tell("note_risk", True, clause)
+
+
+def _matters(case: Case, risk: str) -> bool:
+    if risk == "pregnant":
+        return case.ionising or case.contrast != "none"
+    return case.contrast == "iodine" or (case.contrast != "none" and risk in ("renal_history", "contrast_reaction"))
+
+
+def _is_recorded(case: Case, risk: str) -> bool:
+    """Whether the order's facts say of a risk that it is there, so that its own rules speak."""
+    injured = risk == "renal_history" and (case.known["acute_kidney_injury"] or case.known["dialysis"])
+    return bool(injured) or case.known[risk] not in (None, False, "none")
 
 
 def _read_side(case: Case, words: Any, live: Sequence[Clause], reading: Reading) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from examlane import Finding, OrderView, PatientView, RuleBook
-from examlane_radiology import facts, injection, kidneys, notes
+from examlane_radiology import facts, handwritten, injection, kidneys, notes
 from examlane_radiology.case import Case
 
 
@@ -16,6 +16,7 @@ def validate(
 ) -> list[Finding]:
     """Everything the rule base says of an order's items."""
     known = facts.read(order.context, now, rules)
+    known |= handwritten.entry(order, known, rules)
     cases = [Case(order, view, patient, now, settings, rules, known) for view in order.items]
     return [finding for case in cases for finding in _findings(case)]
 
