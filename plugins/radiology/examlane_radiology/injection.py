@@ -115,8 +115,8 @@ def _cap(protocol: Rule, agent: Rule) -> float:
 
 
 def _stepped(volume: float, step: float) -> float:
-    """Rounded down to the step, and to a tenth of it below ten steps, so that an infant is not given nothing."""
-    step = step / 10 if volume < 10 * step else step
+    """Rounded down to the step, and below ten steps to a finer one, so that an infant is not given nothing."""
+    step = next((finer for finer in (step, step / 10) if volume >= 10 * finer), step / 100)
     # Rounded to a millionth first: 7.0 / 0.1 is 69.99… in binary and must not lose a step.
     return float(round(floor(round(volume / step, 6)) * step, 3))
 

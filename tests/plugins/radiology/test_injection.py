@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from examlane import FindingKind, PatientView, Sex
@@ -238,6 +238,7 @@ WEIGHTS = st.floats(0.3, 400)
 
 @settings(max_examples=200)
 @given(st.sampled_from(PROTOCOLS), st.sampled_from(AGENTS), WEIGHTS, WEIGHTS)
+@example(BOOK["protocol.liver_specific_mr"], BOOK["agent.gadobutrol"], 0.375, 0.375)
 def test_no_dose_exceeds_cap_or_kilogram_maximum_and_none_falls_with_weight(
     protocol: Any, agent: Any, one: float, other: float
 ) -> None:
