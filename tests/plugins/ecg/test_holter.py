@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examlane import ExamItem, OrderItemView, Text
+from examlane import (
+    BookingRequest,
+    EncounterClass,
+    EncounterView,
+    ExamItem,
+    GroupView,
+    OrderItemView,
+    OrderView,
+    PatientView,
+    Placement,
+    Priority,
+    Sex,
+    Text,
+    Visit,
+    VisitOption,
+)
 from examlane.appointments import status
 from examlane.insight import invariants
 from examlane.storage.fields import dump
@@ -97,6 +112,56 @@ def test_a_holiday_moves_the_fitting_and_a_make_up_saturday_allows_it(opened: An
     assert booked(world, "HOLTER").starts_at.date().isoformat() == "2026-11-24"
     on(world, 5)
     assert booked(world, "HOLTER", "P2").starts_at.date().isoformat() == "2026-11-27"
+
+
+@pytest.mark.parametrize(("days", "group"), [(2, "HOME"), (3, "AWAY"), (4, "AWAY")])
+def test_another_campus_is_taken_only_where_it_is_days_earlier(days: int, group: str) -> None:
+    homes = VisitOption("HOME", "N", "N1", ()), VisitOption("AWAY", "S", "S1", ())
+    asked = OrderItemView("1/1", ExamItem("H", Text("H", "H"), "ECG", "heart", "ECG", {"holter": True}))
+    monday = datetime(2026, 11, 23, 1, tzinfo=UTC)
+    request = BookingRequest(
+        PatientView(1, Sex.MALE, None), EncounterView("E", EncounterClass.OUTPATIENT, campus="N"), "IM",
+        (Visit("1/1", "ECG", ("1/1",), homes),), (), monday, monday.date(), {"1/1": asked},
+        settings={"other_campus_days": 3},
+    )  # fmt: skip
+    first = {"HOME": monday + timedelta(days=days), "AWAY": monday}
+    chosen = settings(return_weekdays=[1, 2, 3, 4, 5, 6, 7])
+    (proposal,) = holter.allocate(request, Free(first), chosen, RULES) or ()  # type: ignore[misc]
+    assert [placement.group for placement in proposal.placements] == [group]
+
+
+@pytest.mark.parametrize(("hours", "morning"), [(7, False), (8, True)])
+def test_only_a_fast_of_eight_hours_keeps_a_visit_in_the_morning(hours: int, morning: bool) -> None:
+    items = [
+        OrderItemView(key, ExamItem(key, Text("H", "H"), "ECG", "heart", "ECG", attributes))
+        for key, attributes in (("1/1", {"holter": True}), ("1/2", {"fasting_hours": hours}))
+    ]
+    encounter = EncounterView("E", EncounterClass.OUTPATIENT)
+    order = OrderView("1", encounter, "IM", Priority.ROUTINE, datetime(2026, 11, 23, 1, tzinfo=UTC), tuple(items))
+    pool = GroupView("POOL", "POOL", "recorder", "ECG", "N", "N1", 10)
+    assert [visit.fasting for visit in holter.visits([order], [pool], RULES) or ()] == [False, morning]
+
+
+class Free:
+    """A calendar with one free start a group."""
+
+    def __init__(self, starts: dict[str, datetime]) -> None:
+        self._starts = starts
+
+    def days(self) -> list[date]:
+        return [datetime(2026, 11, 23).date() + timedelta(days=day) for day in range(9)]
+
+    def starts(self, visit: Visit, option: VisitOption, day: date) -> int:
+        return int(self._starts[option.group].date() == day)
+
+    def instant(self, day: date, tick: int) -> datetime:
+        return datetime(day.year, day.month, day.day, 1, tzinfo=UTC) + timedelta(minutes=5 * tick)
+
+    def earliest(self, visit: Visit, not_before: datetime) -> None:
+        return None
+
+    def ends_at(self, visit: Visit, placement: Placement) -> datetime:
+        return placement.starts_at
 
 
 def test_without_any_open_day_within_the_horizon_the_desk_has_it(opened: Any) -> None:

@@ -111,6 +111,11 @@ def test_a_full_bladder_without_a_fast_is_one_sitting(us: Any) -> None:
     assert held(visit) == [("exam", 22, 0, 0)]
 
 
+def test_a_part_that_fasts_with_a_full_bladder_asks_for_no_pause(us: Any) -> None:
+    both = us.item("1/1", {"merge": True, "fasting_hours": 8, "full_bladder": True}, A=10)
+    assert held(us.visits(us.order(both, us.item("1/2", VOIDED, A=5)))[0]) == [("exam", 15, 0, 0)]
+
+
 def test_gallbladder_contraction_is_seen_again_the_same_day_after_the_meal(us: Any) -> None:
     (visit,) = us.visits(us.order(us.item("1/1", CONTRACTION, A=10), us.item("1/2", ABDOMEN, A=12)))
     assert held(visit) == [("exam", 22, 0, 0), ("after_meal", 10, 70, 100)]
