@@ -193,10 +193,10 @@ def _change(
         expired = current.hold_expires_at is not None and current.hold_expires_at <= hospital.clock.now()
         if current.state == "held" and after == "booked" and expired:
             raise Conflict("hold_expired", Text("保留已过期，请重新选择", "the hold has expired: choose again"))
-        if after in gates.GUARDED:
-            gates.must_be_open(hospital, current.patient, current.items, after)
+        guarded = after in gates.GUARDED
+        seen = gates.must_be_open(hospital, current.patient, current.items, after) if guarded else None
         hospital.database.write(
-            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task)
+            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen)
         )
         return current.id
 
@@ -205,11 +205,14 @@ def _change(
 
 def _write_change(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    items_left: str, done: bool, task: str,
+    items_left: str, done: bool, task: str, seen: int | None,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
-    patients.touch(database, current.patient)
+    if seen is None:
+        patients.touch(database, current.patient)
+    else:  # what the gates said must still be so
+        patients.bump(database, current.patient, seen)
     visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)

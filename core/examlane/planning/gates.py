@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from examlane.domain import GateAnswer, GateClosed, GateOpen, Text
 from examlane.errors import Conflict
 from examlane.hospital import Hospital
 from examlane.orders import snapshot
+from examlane.orders.snapshot import Snapshot
 from examlane.planning.planner import Planner
 
 STARTING = frozenset({"called", "in_progress"})
@@ -16,14 +18,20 @@ GUARDED = STARTING | {"booked", "checked_in"}
 """States that no visit reaches while one of its gates is closed; the starting ones want what belongs to the day, too."""
 
 
-def must_be_open(hospital: Hospital, patient: int, items: Collection[str], after: str) -> None:
-    """Ask the gates of a visit's items anew. Raises `Conflict` with the reason when one stops the patient."""
-    found = _ask(hospital, patient, items)
+def must_be_open(hospital: Hospital, patient: int, items: Collection[str], after: str) -> int:
+    """Ask the gates of a visit's items anew; returns the patient's version that was looked at.
+
+    Raises `Conflict` with the reason when a gate stops the patient.
+    """
+    now = hospital.clock.now()
+    state = snapshot.read(hospital.database, hospital.catalogues, patient, now)
+    found = _ask(hospital, state, items, now)
     if (closed := closed_for(found)) is not None:
         raise Conflict("awaiting_gate", closed)
     pending = [gate.before_start for gate in found if isinstance(gate, GateOpen) and gate.before_start]
     if pending and after in STARTING:
         raise Conflict("not_ready", _joined(pending))
+    return state.version
 
 
 def closed_for(found: Iterable[GateAnswer]) -> Text | None:
@@ -32,9 +40,7 @@ def closed_for(found: Iterable[GateAnswer]) -> Text | None:
     return _joined(reasons) if reasons else None
 
 
-def _ask(hospital: Hospital, patient: int, items: Collection[str]) -> list[GateAnswer]:
-    now = hospital.clock.now()
-    state = snapshot.read(hospital.database, hospital.catalogues, patient, now)
+def _ask(hospital: Hospital, state: Snapshot, items: Collection[str], now: datetime) -> list[GateAnswer]:
     judge = Planner(hospital, state, now).judge
     return [
         gate.answer

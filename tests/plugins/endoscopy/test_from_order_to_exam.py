@@ -11,6 +11,7 @@ import pytest
 from examlane import EncounterClass
 from examlane.appointments import changes, reporting, status
 from examlane.errors import Conflict, Refused
+from examlane.planning import gates
 from examlane.testing import MORNING, TESTER
 
 INPATIENT = EncounterClass.INPATIENT
@@ -220,6 +221,31 @@ def test_a_hold_whose_gate_has_closed_meanwhile_is_not_booked(hospital: Any) -> 
     time = changes.times(world.hospital, items=[key])[0]
     held = changes.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
     hospital.assess("withdrawn")
+    with pytest.raises(Conflict) as refused:
+        changes.confirm(world.hospital, held.number, TESTER)
+    assert refused.value.code == "awaiting_gate"
+    world.clock.advance(timedelta(minutes=6))
+    changes.expire_holds(world.hospital, TESTER)
+
+
+def test_a_withdrawal_in_the_very_moment_of_a_confirmation_still_stops_it(
+    hospital: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = hospital.world
+    key = hospital.booked("COLON")
+    changes.cancel(world.hospital, hospital.item(key).appointment, TESTER, reason="patient")
+    time = changes.times(world.hospital, items=[key])[0]
+    held = changes.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
+    look, withdrawn = gates.must_be_open, []
+
+    def looked(*asked: Any) -> int:
+        version = look(*asked)
+        if not withdrawn:
+            withdrawn.append(True)
+            hospital.assess("withdrawn")
+        return version
+
+    monkeypatch.setattr(gates, "must_be_open", looked)
     with pytest.raises(Conflict) as refused:
         changes.confirm(world.hospital, held.number, TESTER)
     assert refused.value.code == "awaiting_gate"
