@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from examlane.appointments import changes, noshow
+from examlane.appointments import changes, choosing
 from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import noshow
 from examlane.errors import Refused
 from simulation import intake
 from simulation.no_shows import OPENING, SLOT_MINUTES, EcgPatient, day
@@ -108,7 +109,7 @@ def _booked(stage: Stage, patient: EcgPatient, campus: str) -> AppointmentStatus
         return None
     wanted = patient.wanted_at - timedelta(minutes=patient.wanted_at.minute % SLICE_MINUTES)
     with suppress(Refused):
-        return changes.reschedule(stage.hospital, booked.number, booked.group, wanted, PLAYER)
+        return choosing.reschedule(stage.hospital, booked.number, booked.group, wanted, PLAYER)
     return booked
 
 

@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from examlane import Finding, FindingKind
-from examlane.appointments import booking, noshow, reporting, status
+from examlane.appointments import booking, reporting, status
 from examlane.appointments.reporting import Judgement
 from examlane.appointments.status import ItemStatus
+from examlane.arrival import noshow
 from examlane.clock import SetClock
 from examlane.hospital import Hospital
 from examlane.orders import patients

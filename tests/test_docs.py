@@ -14,7 +14,7 @@ import pytest
 
 from examlane import __all__ as exported
 from examlane import hookimpl, hookspecs, testing
-from examlane.appointments import noshow
+from examlane.arrival import noshow
 from examlane.extension.plugins import HOOKS, Plugins
 from examlane.storage.ledger import TABLES
 from examlane.testing import World

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from examlane.appointments.booking import findings_as_data
-from examlane.appointments.changes import Time
+from examlane.appointments.choosing import Time
 from examlane.appointments.reporting import Judgement, PaymentAnswer
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.domain import GateOpen, Text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from examlane.appointments import booking, changes, noshow
+from examlane.appointments import booking, changes
+from examlane.arrival import noshow
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from examlane import NoShowAction, NoShowDecision, Text, hookimpl
-from examlane.appointments import changes, noshow, status
+from examlane.appointments import changes, choosing, status
+from examlane.arrival import noshow
 from examlane.errors import Conflict, Refused
 from examlane.testing import TESTER, World, small_hospital
 
@@ -41,8 +42,8 @@ def taken(world: World) -> int:
 
 def test_a_moved_appointment_keeps_its_number_and_swaps_its_seat(world: World, booked: str) -> None:
     number = world.item(booked).appointment
-    choice = changes.times(world.hospital, appointment=number)[3]
-    moved = changes.reschedule(world.hospital, number, choice.group, choice.starts_at, TESTER)
+    choice = choosing.times(world.hospital, appointment=number)[3]
+    moved = choosing.reschedule(world.hospital, number, choice.group, choice.starts_at, TESTER)
 
     assert (moved.number, moved.version, moved.starts_at) == (number, 2, choice.starts_at)
     assert taken(world) == 1
@@ -50,20 +51,20 @@ def test_a_moved_appointment_keeps_its_number_and_swaps_its_seat(world: World, b
 
 def test_a_stale_version_moves_nothing(world: World, booked: str) -> None:
     number = world.item(booked).appointment
-    choice = changes.times(world.hospital, appointment=number)[3]
+    choice = choosing.times(world.hospital, appointment=number)[3]
     with pytest.raises(Conflict, match="reload"):
-        changes.reschedule(world.hospital, number, choice.group, choice.starts_at, TESTER, version=7)
+        choosing.reschedule(world.hospital, number, choice.group, choice.starts_at, TESTER, version=7)
 
     assert world.item(booked).version == 1
 
 
 def test_a_time_that_is_taken_or_off_the_grid_is_refused(world: World, booked: str) -> None:
     number = world.item(booked).appointment
-    choice = changes.times(world.hospital, appointment=number)[3]
+    choice = choosing.times(world.hospital, appointment=number)[3]
     with pytest.raises(Refused):
-        changes.reschedule(world.hospital, number, choice.group, choice.starts_at + timedelta(minutes=3), TESTER)
+        choosing.reschedule(world.hospital, number, choice.group, choice.starts_at + timedelta(minutes=3), TESTER)
     with pytest.raises(Refused):
-        changes.reschedule(world.hospital, number, "CT-N", choice.starts_at, TESTER)
+        choosing.reschedule(world.hospital, number, "CT-N", choice.starts_at, TESTER)
 
 
 def test_a_cancelled_appointment_frees_its_seat_and_is_not_booked_again_by_itself(world: World, booked: str) -> None:
@@ -76,8 +77,8 @@ def test_a_cancelled_appointment_frees_its_seat_and_is_not_booked_again_by_itsel
 
 def test_a_cancelled_item_can_be_booked_again_when_asked(world: World, booked: str) -> None:
     changes.cancel(world.hospital, world.item(booked).appointment, TESTER, reason="patient")
-    choice = changes.times(world.hospital, items=[booked])[0]
-    again = changes.book(world.hospital, [booked], choice.group, choice.starts_at, TESTER)
+    choice = choosing.times(world.hospital, items=[booked])[0]
+    again = choosing.book(world.hospital, [booked], choice.group, choice.starts_at, TESTER)
 
     assert again.state == "booked"
     assert not again.automatic
@@ -87,8 +88,8 @@ def test_a_hold_keeps_the_seat_until_it_is_confirmed_or_expires(world: World) ->
     order = world.order("US-THYROID")
     world.pay(order)
     changes.cancel(world.hospital, world.item(f"{order}/1").appointment, TESTER, reason="patient")
-    choice = changes.times(world.hospital, items=[f"{order}/1"])[0]
-    held = changes.book(world.hospital, [f"{order}/1"], choice.group, choice.starts_at, TESTER, hold=True)
+    choice = choosing.times(world.hospital, items=[f"{order}/1"])[0]
+    held = choosing.book(world.hospital, [f"{order}/1"], choice.group, choice.starts_at, TESTER, hold=True)
     assert (held.state, taken(world)) == ("held", 1)
     world.clock.advance(timedelta(minutes=6))
     with pytest.raises(Conflict, match="expired"):

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from examlane import EncounterClass, Stage, hookimpl
-from examlane.appointments import noshow, status
+from examlane.appointments import status
+from examlane.arrival import noshow
 from examlane.testing import DATA, World, small_hospital
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from examlane import EvidenceView, GateAnswer, GateClosed, GateOpen, OrderView, Text, hookimpl
-from examlane.appointments import changes, reporting
+from examlane.appointments import changes, choosing, reporting
 from examlane.errors import Conflict, Refused
 from examlane.insight import invariants
 from examlane.testing import DATA, TESTER, World, small_hospital
@@ -127,7 +127,7 @@ def test_nobody_chooses_a_time_past_a_closed_gate_not_even_after_a_cancellation(
     changes.cancel(world.hospital, world.item(booked).appointment, TESTER, reason="patient")
     world.evidence("P1", "assessment", "withdrawn")
     with pytest.raises(Refused) as refused:
-        changes.times(world.hospital, items=[booked])
+        choosing.times(world.hospital, items=[booked])
     assert refused.value.code == "awaiting_gate"
 
 
@@ -145,8 +145,8 @@ def open_tasks(world: World) -> list[str]:
 
 def test_an_expired_hold_is_left_to_whoever_chose_it(world: World, booked: str) -> None:
     changes.cancel(world.hospital, world.item(booked).appointment, TESTER, reason="patient")
-    choice = changes.times(world.hospital, items=[booked])[0]
-    changes.book(world.hospital, [booked], choice.group, choice.starts_at, TESTER, hold=True)
+    choice = choosing.times(world.hospital, items=[booked])[0]
+    choosing.book(world.hospital, [booked], choice.group, choice.starts_at, TESTER, hold=True)
     world.clock.advance(timedelta(minutes=6))
     assert changes.expire_holds(world.hospital, TESTER) == 1
     world.pay(booked.split("/")[0])

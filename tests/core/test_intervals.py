@@ -24,7 +24,7 @@ from examlane import (
     hookimpl,
     interval_of,
 )
-from examlane.appointments import changes, reporting
+from examlane.appointments import choosing, reporting
 from examlane.capacity.calendar import Calendar
 from examlane.domain import Finding, FindingKind
 from examlane.errors import Refused
@@ -201,7 +201,7 @@ def test_a_lag_has_a_shortest_and_a_longest_length(hospital: Any) -> None:
 def test_exams_of_one_day_follow_the_one_that_is_booked(hospital: Any) -> None:
     world = hospital(rule(THYROID, HEAD, Relation.SAME_DAY))
     thyroid = booked(world, order_and_pay(world, "US-THYROID"))
-    changes.reschedule(
+    choosing.reschedule(
         world.hospital, thyroid.appointment, "US-N", thyroid.starts_at + timedelta(days=2), TESTER, reason="later"
     )
     head = booked(world, order_and_pay(world, "CT-HEAD"))
@@ -256,7 +256,7 @@ def test_a_choice_by_hand_that_breaks_a_distance_is_refused(hospital: Any) -> No
     thyroid = booked(world, order_and_pay(world, "US-THYROID"))
     head = booked(world, order_and_pay(world, "CT-HEAD"))
     with pytest.raises(Refused):
-        changes.reschedule(
+        choosing.reschedule(
             world.hospital, head.appointment, "CT-N", thyroid.starts_at + 2 * HOUR, TESTER, reason="sooner"
         )
 

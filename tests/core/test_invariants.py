@@ -23,7 +23,8 @@ from examlane import (
     Text,
     hookimpl,
 )
-from examlane.appointments import changes, noshow
+from examlane.appointments import changes, choosing
+from examlane.arrival import noshow
 from examlane.clock import SetClock
 from examlane.errors import NotFound
 from examlane.insight.invariants import INVARIANTS, as_data, check
@@ -74,9 +75,9 @@ def live_a_morning(world: World) -> None:
         database.insert(Peer, code=code, event_types=kinds, created_at=epoch(MORNING) - 1)
     world.switch("US", "house")
     moved = booked(world, "card-2", "US-HEART")
-    time = changes.times(hospital, appointment=moved)[3]
+    time = choosing.times(hospital, appointment=moved)[3]
     key = request_key("kiosk", "k1", "reschedule", {})
-    changes.reschedule(hospital, moved, time.group, time.starts_at, TESTER, key)
+    choosing.reschedule(hospital, moved, time.group, time.starts_at, TESTER, key)
     changes.cancel(hospital, booked(world, "card-3", "US-THYROID"), TESTER, reason="patient")
     done = booked(world, "card-4", "US-THYROID")
     changes.check_in(hospital, done, TESTER)
@@ -104,8 +105,8 @@ def hold(world: World, patient: str) -> None:
     order = world.order("US-THYROID", patient=patient)
     world.pay(order)
     changes.cancel(world.hospital, world.item(f"{order}/1").appointment, TESTER, reason="other time")
-    time = changes.times(world.hospital, items=[f"{order}/1"])[0]
-    changes.book(world.hospital, [f"{order}/1"], time.group, time.starts_at, TESTER, hold=True)
+    time = choosing.times(world.hospital, items=[f"{order}/1"])[0]
+    choosing.book(world.hospital, [f"{order}/1"], time.group, time.starts_at, TESTER, hold=True)
 
 
 def lived(url: str) -> None:

@@ -25,7 +25,7 @@ from examlane import (
     hookimpl,
     plan_itinerary,
 )
-from examlane.appointments import changes
+from examlane.appointments import choosing
 from examlane.errors import Refused
 from examlane.insight.invariants import check
 from examlane.testing import DATA, TESTER, World, small_hospital
@@ -168,8 +168,8 @@ def test_the_moved_strip_may_take_another_gap_but_never_a_draw(world: World) -> 
     number = world.item(f"{order}/2").appointment
     today = world.item(f"{order}/1").starts_at
     with pytest.raises(Refused):
-        changes.reschedule(world.hospital, number, "NST-N", today.replace(hour=9, minute=20), TESTER)
-    moved = changes.reschedule(world.hospital, number, "NST-N", today.replace(hour=9, minute=40), TESTER)
+        choosing.reschedule(world.hospital, number, "NST-N", today.replace(hour=9, minute=20), TESTER)
+    moved = choosing.reschedule(world.hospital, number, "NST-N", today.replace(hour=9, minute=40), TESTER)
     assert moved.version == 2
     assert segments(world, f"{order}/2") == [("09:40", "10:00")]
 
@@ -178,12 +178,12 @@ def test_the_moved_glucose_test_keeps_its_lags_around_the_strip(world: World) ->
     order = booked(world, "OGTT", "NST")
     strip = world.item(f"{order}/2").starts_at
     number = world.item(f"{order}/1").appointment
-    changes.reschedule(world.hospital, number, "LAB-N", strip - timedelta(minutes=10), TESTER)
+    choosing.reschedule(world.hospital, number, "LAB-N", strip - timedelta(minutes=10), TESTER)
     first, second, third = (minutes(start) for start, _ in segments(world, f"{order}/1"))
     assert 55 <= second - first <= 65
     assert 115 <= third - first <= 125
     with pytest.raises(Refused):
-        changes.reschedule(world.hospital, number, "LAB-N", strip, TESTER)
+        choosing.reschedule(world.hospital, number, "LAB-N", strip, TESTER)
 
 
 def test_without_free_gaps_the_strip_lies_outside(database_url: str) -> None:

@@ -26,8 +26,9 @@ from examlane import (
     VisitOption,
     hookimpl,
 )
-from examlane.appointments import changes, noshow, status
+from examlane.appointments import changes, status
 from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import noshow
 from examlane.errors import Refused
 from examlane.insight import invariants
 from examlane.records.receipts import request_key

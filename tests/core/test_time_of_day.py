@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from examlane import OrderItemView, OrderView, Segment, Visit, VisitOption, hookimpl
-from examlane.appointments import changes
+from examlane.appointments import choosing
 from examlane.errors import Refused
 from examlane.testing import TESTER, World, small_hospital
 from examlane.visit import Need
@@ -64,12 +64,12 @@ def test_a_visit_starts_no_later_than_its_time_of_day_on_any_day(world: World, i
 def test_the_last_time_itself_is_allowed_and_the_next_is_not(world: World) -> None:
     appointment = world.item(f"{booked(world, 'US-THYROID')}/1").appointment
     offered = {each.starts_at.astimezone(world.hospital.settings.zone).time() for each in
-               changes.times(world.hospital, appointment=appointment, days=14, limit=500)}  # fmt: skip
+               choosing.times(world.hospital, appointment=appointment, days=14, limit=500)}  # fmt: skip
     assert max(offered) == time(9)
     nine = world.item("O1/1").starts_at.replace(hour=9, minute=0)
-    assert changes.reschedule(world.hospital, appointment, "US-N", nine, TESTER).version == 2
+    assert choosing.reschedule(world.hospital, appointment, "US-N", nine, TESTER).version == 2
     with pytest.raises(Refused):
-        changes.reschedule(world.hospital, appointment, "US-N", nine + timedelta(minutes=10), TESTER)
+        choosing.reschedule(world.hospital, appointment, "US-N", nine + timedelta(minutes=10), TESTER)
 
 
 @pytest.mark.parametrize("until", ["09:00", time.fromisoformat("09:00+08:00"), 9])

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from examlane.appointments import changes, noshow
+from examlane.appointments import changes, choosing
+from examlane.arrival import noshow
 from examlane.insight import invariants
 from examlane.testing import TESTER, World, small_hospital
 from examlane_api import identity
@@ -22,8 +23,8 @@ def hold_everything(world: World) -> None:
         order = world.order("US-THYROID", patient=f"P{turn}")
         world.pay(order)
         changes.cancel(world.hospital, world.item(f"{order}/1").appointment, TESTER, reason="moved")
-        choice = changes.times(world.hospital, items=[f"{order}/1"])[0]
-        changes.book(world.hospital, [f"{order}/1"], choice.group, choice.starts_at, TESTER, hold=True)
+        choice = choosing.times(world.hospital, items=[f"{order}/1"])[0]
+        choosing.book(world.hospital, [f"{order}/1"], choice.group, choice.starts_at, TESTER, hold=True)
 
 
 def test_two_workers_end_the_same_holds_once_and_neither_fails(

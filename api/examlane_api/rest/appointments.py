@@ -8,8 +8,9 @@ from typing import Any
 
 from flask import g
 
-from examlane.appointments import booking, changes, noshow, status
+from examlane.appointments import booking, changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import noshow
 from examlane.errors import NotFound
 from examlane.records.receipts import RequestKey
 from examlane_api.rest import schemas
@@ -36,7 +37,7 @@ def search_times(query: dict[str, Any]) -> Mapping[str, Any]:
     """The earliest periods for order items (`items`) or for moving an appointment (`appointment`)."""
     day, appointment = query.pop("since"), query.pop("appointment") or ""
     since = datetime.combine(day, time(), UTC) if day else None
-    return answers().times(changes.times(hospital(), since=since, appointment=appointment, **query))
+    return answers().times(choosing.times(hospital(), since=since, appointment=appointment, **query))
 
 
 @blp.route("/holds", methods=["POST"])
@@ -69,7 +70,7 @@ def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]
         allow_department(name, row[0])
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        made = changes.book(
+        made = choosing.book(
             hospital(), body["items"], body["group"], body["starts_at"], actor(), key, hold=hold
         )
         return answers().appointment(made)
@@ -121,7 +122,7 @@ def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     body = expecting(body)
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.reschedule(hospital(), number, actor=actor(), key=key, **body)
+        return choosing.reschedule(hospital(), number, actor=actor(), key=key, **body)
 
     return _changed("appointment.reschedule", number, body, act)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from flask import g, request
 
-from examlane.appointments import changes, noshow, reporting, status
+from examlane.appointments import changes, choosing, reporting, status
 from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import noshow
 from examlane.domain import Text
 from examlane.errors import ExamlaneError, InvalidInput, NotFound, Refused
 from examlane.hospital import Hospital
@@ -103,7 +104,7 @@ class BookingHandlers:
         if ("orderNo" in query) == ("appointmentNo" in query):
             raise SoapRefusal("invalid_input", ONE_SUBJECT, fields=["query/orderNo", "query/appointmentNo"])
         day = query.get("fromDate")
-        found = changes.times(
+        found = choosing.times(
             self._hospital,
             items=self._keys(query) if "orderNo" in query else (),
             appointment=query.get("appointmentNo", ""),
@@ -127,7 +128,7 @@ class BookingHandlers:
 
     def _reschedule(self, call: Call) -> Answer:
         body = call.message.load(schemas.Reschedule)
-        return self._change(call, partial(changes.reschedule, self._hospital, **body))
+        return self._change(call, partial(choosing.reschedule, self._hospital, **body))
 
     def _cancel(self, call: Call) -> Answer:
         body = call.message.load(schemas.Cancellation)

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from examlane.appointments import noshow, status
+from examlane.appointments import status
 from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import noshow
 from examlane.testing import TESTER, World, small_hospital
 from examlane_ecg import hooks
 

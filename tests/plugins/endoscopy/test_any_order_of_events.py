@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from examlane import Fact
-from examlane.appointments import changes
+from examlane.appointments import changes, choosing
 from examlane.errors import Refused
 from examlane.insight import invariants
 from examlane.storage.fields import instant
@@ -82,10 +82,10 @@ class Messages(RuleBasedStateMachine):
     def move(self, choice: int) -> None:
         number = self._appointment()
         try:
-            times = changes.times(self.world.hospital, appointment=number, days=14, limit=200)
+            times = choosing.times(self.world.hospital, appointment=number, days=14, limit=200)
             if times:
                 chosen = times[choice % len(times)]
-                changes.reschedule(self.world.hospital, number, chosen.group, chosen.starts_at, TESTER)
+                choosing.reschedule(self.world.hospital, number, chosen.group, chosen.starts_at, TESTER)
         except Refused:
             pass
 
@@ -95,8 +95,8 @@ class Messages(RuleBasedStateMachine):
         key = f"{self.number}/1"
         try:
             changes.cancel(self.world.hospital, self._appointment(), TESTER, reason="patient")
-            chosen = changes.times(self.world.hospital, items=[key])[-1]
-            changes.book(self.world.hospital, [key], chosen.group, chosen.starts_at, TESTER)
+            chosen = choosing.times(self.world.hospital, items=[key])[-1]
+            choosing.book(self.world.hospital, [key], chosen.group, chosen.starts_at, TESTER)
         except (Refused, IndexError):
             pass
 

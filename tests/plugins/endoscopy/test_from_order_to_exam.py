@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from examlane import EncounterClass
-from examlane.appointments import changes, reporting, status
+from examlane.appointments import changes, choosing, reporting, status
 from examlane.errors import Conflict, Refused
 from examlane.planning import gates
 from examlane.testing import MORNING, TESTER
@@ -183,11 +183,11 @@ def test_a_visit_is_not_moved_beyond_its_assessments_validity(hospital: Any) -> 
     hospital.assess(valid_until=MORNING + 2 * DAY)
     world.pay(number)
     appointment = hospital.item(number).appointment
-    times = changes.times(world.hospital, appointment=appointment, days=10, limit=1000)
+    times = choosing.times(world.hospital, appointment=appointment, days=10, limit=1000)
     assert times
     assert max(time.starts_at for time in times) <= MORNING + 2 * DAY
     with pytest.raises(Refused) as refused:
-        changes.reschedule(world.hospital, appointment, "room", MORNING + 3 * DAY, TESTER)
+        choosing.reschedule(world.hospital, appointment, "room", MORNING + 3 * DAY, TESTER)
     assert refused.value.code == "time_not_possible"
 
 
@@ -196,8 +196,8 @@ def test_a_tentative_visit_is_not_moved_and_nobody_books_by_hand_past_a_closed_g
     key = hospital.booked("COLON")
     hospital.assess("withdrawn")
     for attempt in (
-        lambda: changes.reschedule(world.hospital, hospital.item(key).appointment, "room", MORNING + 4 * DAY, TESTER),
-        lambda: changes.book(world.hospital, [f"{hospital.order(patient='P2')}/1"], "room", MORNING + 4 * DAY, TESTER),
+        lambda: choosing.reschedule(world.hospital, hospital.item(key).appointment, "room", MORNING + 4 * DAY, TESTER),
+        lambda: choosing.book(world.hospital, [f"{hospital.order(patient='P2')}/1"], "room", MORNING + 4 * DAY, TESTER),
     ):
         with pytest.raises(Refused) as refused:
             attempt()
@@ -210,7 +210,7 @@ def test_a_cancelled_exam_is_not_booked_again_by_hand_past_a_closed_gate(hospita
     changes.cancel(world.hospital, hospital.item(key).appointment, TESTER, reason="patient")
     hospital.assess("withdrawn")
     with pytest.raises(Refused) as refused:
-        changes.book(world.hospital, [key], "room", MORNING + 4 * DAY, TESTER)
+        choosing.book(world.hospital, [key], "room", MORNING + 4 * DAY, TESTER)
     assert refused.value.text.zh == "麻醉评估结论已撤回"
 
 
@@ -218,8 +218,8 @@ def test_a_hold_whose_gate_has_closed_meanwhile_is_not_booked(hospital: Any) -> 
     world = hospital.world
     key = hospital.booked("COLON")
     changes.cancel(world.hospital, hospital.item(key).appointment, TESTER, reason="patient")
-    time = changes.times(world.hospital, items=[key])[0]
-    held = changes.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
+    time = choosing.times(world.hospital, items=[key])[0]
+    held = choosing.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
     hospital.assess("withdrawn")
     with pytest.raises(Conflict) as refused:
         changes.confirm(world.hospital, held.number, TESTER)
@@ -234,8 +234,8 @@ def test_a_withdrawal_in_the_very_moment_of_a_confirmation_still_stops_it(
     world = hospital.world
     key = hospital.booked("COLON")
     changes.cancel(world.hospital, hospital.item(key).appointment, TESTER, reason="patient")
-    time = changes.times(world.hospital, items=[key])[0]
-    held = changes.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
+    time = choosing.times(world.hospital, items=[key])[0]
+    held = choosing.book(world.hospital, [key], time.group, time.starts_at, TESTER, hold=True)
     look, withdrawn = gates.must_be_open, []
 
     def looked(*asked: Any) -> int:

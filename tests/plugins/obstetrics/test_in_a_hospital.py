@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examlane import DepartmentMode, Fact, Sex
-from examlane.appointments import booking, changes, status
+from examlane.appointments import booking, changes, choosing, status
 from examlane.errors import Refused
 from examlane.insight.invariants import check
 from examlane.orders.patients import Identifier, PatientData, register
@@ -217,7 +217,7 @@ def test_no_exam_is_booked_outside_its_weeks(world: World) -> None:
 
 
 def moved(world: World, key: str, group: str, starts_at: datetime) -> None:
-    changes.reschedule(world.hospital, world.item(key).appointment, group, starts_at, TESTER)
+    choosing.reschedule(world.hospital, world.item(key).appointment, group, starts_at, TESTER)
 
 
 def at(world: World, day: int, clock: str) -> datetime:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from examlane import Fact
-from examlane.appointments import noshow, status
+from examlane.appointments import status
+from examlane.arrival import noshow
 from examlane.insight import invariants
 from examlane.storage.fields import dump
 from examlane.testing import TESTER, World, require, small_hospital

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from examlane.appointments import changes, desk, states, status, visits
+from examlane.appointments import changes, choosing, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import NoShow, NoShowAction, NoShowDecision, Text
 from examlane.errors import Conflict, Refused, StalePlan
@@ -72,7 +72,7 @@ def rebook(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None
         _may_rebook(hospital, current, current.no_show)
 
     allowed(status.appointment(hospital, number))
-    return changes.take_next(hospital, number, actor, key, explanation=AT_THE_KIOSK, allowed=allowed, arrived=False)
+    return choosing.take_next(hospital, number, actor, key, explanation=AT_THE_KIOSK, allowed=allowed, arrived=False)
 
 
 def arrive(
@@ -114,7 +114,7 @@ def _arrived_late(
 
     explanation = {**CAME_LATE, "decision": decision.code if decision else ""}
     try:
-        return changes.take_next(
+        return choosing.take_next(
             hospital, current.number, actor, key, explanation=explanation, allowed=allowed, arrived=True
         )
     except Refused as refusal:
