@@ -16,7 +16,7 @@ from examlane import __all__ as exported
 from examlane import hookimpl, hookspecs, testing
 from examlane.arrival import noshow
 from examlane.extension.plugins import HOOKS, Plugins
-from examlane.storage.ledger import TABLES
+from examlane.storage.tables import TABLES
 from examlane.testing import World
 
 

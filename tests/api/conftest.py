@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from examlane import hookimpl
-from examlane.storage.ledger import TABLES
+from examlane.storage.tables import TABLES
 from examlane.testing import World, small_hospital
 from examlane_api import identity
 from examlane_api.app import create_app

@@ -47,6 +47,14 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "rules.choose": ("PUT", "/rules/choices", {"plugin": "quiet", "choice": "a", "profile": "b"}),
     "rules.trial": ("POST", "/rules/trial", {"plugin": "quiet"}),
     "plugin.configure": ("PUT", "/departments/US/plugins/ecg/settings", {"settings": {}}),
+    "department.policy": ("PUT", "/departments/US/policy", {"policy": {"grace_minutes": 20}}),
+    # Orders sent back, changed, refunded; patients updated and merged; wards
+    # Arrival: walk-ins, calls, queues, bedside
+    # No-shows and their consequences
+    # Suspensions
+    # Check-up groups
+    # Going live
+    # Waiting list, reminders, call list
 }
 CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "pharmacist": "approver",
            "stranger": "nobody", "": ""}  # fmt: skip

@@ -227,8 +227,9 @@ TAMPERINGS = (
     tampering("segment_cover: early end", "UPDATE slot SET end_at = end_at - 60 WHERE id = "
               f"(SELECT max(slot_id) FROM claim WHERE appointment_id = {MOVED} AND released_at IS NULL)"),
     tampering("one_active_appointment",
-              "INSERT INTO appointment_item (appointment_id, order_item_id, session, active) SELECT min(appointment_id), "
-              "max(order_item_id), 1, 1 FROM appointment_item WHERE appointment_id IN (SELECT id FROM appointment "
+              "INSERT INTO appointment_item (appointment_id, order_item_id, session, active, outcome) "
+              "SELECT min(appointment_id), max(order_item_id), 1, 1, '' "
+              "FROM appointment_item WHERE appointment_id IN (SELECT id FROM appointment "
               f"WHERE patient_id = (SELECT patient_id FROM appointment WHERE id = {of('card-1')}))"),
     tampering("active_items", f"UPDATE appointment_item SET active = 0 WHERE appointment_id = {MOVED}"),
     tampering("active_items: given up", f"UPDATE appointment_item SET active = 1 WHERE appointment_id = {GIVEN_UP}"),

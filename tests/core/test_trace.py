@@ -23,7 +23,7 @@ from examlane import (
 )
 from examlane.errors import NotFound
 from examlane.insight.trace import Trace, in_short, trace
-from examlane.storage.ledger import TABLES
+from examlane.storage.tables import TABLES
 from examlane.testing import World, small_hospital
 
 WORDS = Text("词", "words")

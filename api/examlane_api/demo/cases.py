@@ -12,7 +12,8 @@ from typing import Any
 
 from examlane_api.demo.catalogue import Catalogue
 from examlane_api.demo.draft import Draft
-from examlane_api.demo.kinds import KINDS, PLAIN, Kind
+from examlane_api.demo.kinds import KINDS, PLAIN
+from examlane_api.demo.kinds.kind import Kind
 
 LATEST_ARRIVAL = 235
 SOAP_SHARE = 0.3

@@ -41,17 +41,20 @@ class Rest:
         return self._answer(self._session().get(self._prefix + path, params=query, timeout=60), path)
 
     def post(self, path: str, body: Mapping[str, Any], key: str, *, twice: bool = False) -> dict[str, Any]:
+        return self.send("POST", path, body, key, twice=twice)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any], key: str, *, twice: bool = False) -> dict[str, Any]:
         """Write once; sent twice with the same key, the second answer must be the first."""
-        first = self._post(path, body, key)
+        first = self._send(method, path, body, key)
         if twice:
-            second = self._post(path, body, key)
+            second = self._send(method, path, body, key)
             if first.json() != second.json() or "Idempotency-Replayed" not in second.headers:
                 self._surprises.add(f"{path} {key}: repeated, and answered differently")
         return self._answer(first, f"{path} {key}")
 
-    def _post(self, path: str, body: Mapping[str, Any], key: str) -> requests.Response:
+    def _send(self, method: str, path: str, body: Mapping[str, Any], key: str) -> requests.Response:
         headers = {"Idempotency-Key": key}
-        return self._session().post(self._prefix + path, json=body, headers=headers, timeout=60)
+        return self._session().request(method, self._prefix + path, json=body, headers=headers, timeout=60)
 
     def _answer(self, response: requests.Response, what: str) -> dict[str, Any]:
         if not response.ok:

@@ -130,6 +130,14 @@ class Draft:
         self._send(after, "move", {"order": number, "reason": "患者改期"})
         self.expect("moved", number)
 
+    def request(
+        self, path: str, after: int, body: Mapping[str, Any] | None = None, *, method: str = "POST",
+        caller: str = "his",
+    ) -> None:  # fmt: skip
+        """Any other request, in REST's words. `{ORDER}` in it, an order's number in braces, stands for the number
+        of that order's appointment by then."""
+        self._send(after, "request", {"method": method, "path": path, "body": dict(body or {}), "caller": caller})
+
     def at(self, after: int) -> str:
         return (self._start + timedelta(minutes=self.arrives + after)).isoformat()
 

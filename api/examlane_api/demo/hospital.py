@@ -25,7 +25,14 @@ from examlane_api import identity
 
 DATA = Path(str(files("examlane_api.demo").joinpath("data")))
 BUILDER = Actor("demonstration", "command")
-CLIENTS = {"his": "医院信息系统 HIS", "platform-soap": "集成平台 SOAP", "queue": "排队叫号系统"}
+CLIENTS = {
+    "his": ("医院信息系统 HIS", "integration"),
+    "platform-soap": ("集成平台 SOAP", "integration"),
+    "queue": ("排队叫号系统", "integration"),
+    "desk": ("登记台工作站", "registrar"),
+    "console": ("管理工作站", "administrator"),
+}
+"""The hospital's systems that speak to us, each with its role."""
 REGISTRAR_DEPARTMENTS = ("US", "ECG")
 # A laptop that is busy with other things may answer late; no rule should fail for that here.
 PATIENT = {"search_milliseconds": 2000}
@@ -77,7 +84,7 @@ def build(file: Path, clock: SetClock, addresses: Mapping[str, str]) -> Demonstr
     # A moment before the first patient, so that every event of the morning is owed to every peer.
     _add_peers(hospital, addresses, epoch(clock.now() - timedelta(minutes=1)))
     database = hospital.database
-    secrets = {code: identity.add_client(database, code, name) for code, name in CLIENTS.items()}
+    secrets = {code: identity.add_client(database, code, *named) for code, named in CLIENTS.items()}
     passwords = {
         "pharmacist": identity.add_user(database, "pharmacist", "药师", "approver", ("pharmacy",)),
         "radiologist": identity.add_user(database, "radiologist", "放射科主任", "approver", ("radiology",)),

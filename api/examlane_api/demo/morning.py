@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -20,6 +22,8 @@ COMES_BEFORE = timedelta(minutes=10)
 READS_AFTER = timedelta(minutes=2)
 KIOSK_AFTER = timedelta(minutes=18)
 DRAIN_STEPS = 200
+REST_CALLERS = ("his", "queue", "desk", "console")
+NUMBER = re.compile(r"\{(O\d+-\d+)\}")
 Step = Callable[[], None]
 
 
@@ -37,6 +41,7 @@ class Morning:
         secrets = demonstration.secrets
         self._his = Rest(address, "his", secrets["his"], self.surprises)
         self._queue = Rest(address, "queue", secrets["queue"], self.surprises)
+        self._callers = {code: Rest(address, code, secrets[code], self.surprises) for code in REST_CALLERS}
         soap = Soap(address, "platform-soap", secrets["platform-soap"], self.surprises)
         self._channels: dict[str, His] = {"rest": HisOverRest(self._his), "soap": HisOverSoap(soap)}
         self._soap = soap
@@ -104,12 +109,23 @@ class Morning:
         channel, body = self._channels[case.channel], message.body
         if message.kind == "verification":
             self._his.post(f"/orders/{body['order']}/verification", {}, key, twice=message.twice)
+        elif message.kind == "request":
+            self._request(body, key, message.twice)
         elif message.kind in ("cancellation", "move"):
             change = channel.cancel if message.kind == "cancellation" else channel.move_to_the_last_time
             for appointment in self._appointments([body["order"]]):
                 change(appointment, body["reason"], key, message.twice)
         else:
             channel.report(message.kind, body, key, message.twice)
+
+    def _request(self, body: Mapping[str, Any], key: str, twice: bool) -> None:
+        """Any other request, with the numbers of appointments filled in."""
+        filled = json.loads(NUMBER.sub(self._number_of, json.dumps(body, ensure_ascii=False)))
+        rest = self._callers[filled["caller"]]
+        rest.send(filled["method"], filled["path"], filled["body"], key, twice=twice and filled["method"] == "POST")
+
+    def _number_of(self, found: re.Match[str]) -> str:
+        return next(iter(self._appointments([found[1]])), "none")
 
     def _pay_at_once(self, case: Case, payments: Sequence[Message]) -> None:
         """All payments of a patient at the same moment, as several cashiers' desks or phones send them."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from examlane.appointments import booking, status
 from examlane.appointments.status import ItemStatus
-from examlane.capacity.catalogue import Catalogue, versions
+from examlane.capacity.catalogue import Catalogue
 from examlane.domain import EncounterView, EvidenceView, Finding, GateOpen, OrderItemView, OrderView, PatientView
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
@@ -22,6 +22,7 @@ from examlane.planning.judging import Judge, NamedGate, state_of
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay, RequestKey
+from examlane.records.versions import versions
 from examlane.storage.database import Database
 
 

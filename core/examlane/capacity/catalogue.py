@@ -9,9 +9,11 @@ from datetime import date
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from examlane.capacity import calendar
+from examlane.capacity import calendar, policy
+from examlane.capacity.policy import DepartmentPolicy
 from examlane.domain import BookingMode, EncounterView, ExamItem, GroupView, PatientView, ServiceView, Text
 from examlane.errors import NotFound
+from examlane.records.versions import versions
 from examlane.storage.database import Database
 
 
@@ -23,6 +25,7 @@ class DepartmentEntry:
     campus: str
     executing: bool
     ordering: bool
+    policy: DepartmentPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class ServiceEntry:
 
 GROUPS = """SELECT g.id, g.code, g.name, g.name_en, g.role, d.code, c.code, g.zone, g.slice_minutes
 FROM resource_group g JOIN department d ON d.id = g.department_id JOIN campus c ON c.id = g.campus_id"""
-DEPARTMENTS = """SELECT d.id, d.code, d.name, d.name_en, c.code, d.executing, d.ordering
+DEPARTMENTS = """SELECT d.id, d.code, d.name, d.name_en, c.code, d.executing, d.ordering, d.policy
 FROM department d JOIN campus c ON c.id = d.campus_id"""
 ITEM = """SELECT i.id, i.name, i.name_en, i.modality, i.body_part, d.code, i.attributes
 FROM exam_item i JOIN department d ON d.id = i.department_id WHERE i.code = ? AND i.is_active = 1"""
@@ -79,8 +82,10 @@ class Catalogue:
         for row in database.rows(GROUPS):
             self._add_group(*row)
         self.departments = {
-            code: DepartmentEntry(key, code, Text(name, english or name), campus, bool(executing), bool(ordering))
-            for key, code, name, english, campus, executing, ordering in database.rows(DEPARTMENTS)
+            code: DepartmentEntry(
+                key, code, Text(name, english or name), campus, bool(executing), bool(ordering), policy.read(stored)
+            )
+            for key, code, name, english, campus, executing, ordering, stored in database.rows(DEPARTMENTS)
         }
         self.campuses = {
             code: Text(zh, en or zh) for code, zh, en in database.rows("SELECT code, name, name_en FROM campus")
@@ -182,18 +187,3 @@ class Catalogues:
         if self._current is None or self._current.version != version:
             self._current = Catalogue(self._database, self._zone, version)
         return self._current
-
-
-def versions(database: Database) -> tuple[int, int]:
-    """The versions of the master data and of the rollout, which every process reads before it plans."""
-    rows = database.rows("SELECT name, value FROM setting")
-    values: dict[str, int] = dict(rows)
-    return values.get("catalogue", 0), values.get("rollout", 0)
-
-
-def bump(database: Database, name: str) -> None:
-    """Tell every process that the catalogue or the rollout changed; inside the transaction that changes it."""
-    database.rows(
-        "INSERT INTO setting (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = setting.value + 1",
-        name,
-    )

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from examlane.capacity.catalogue import bump
 from examlane.domain import Text
 from examlane.errors import InvalidInput
+from examlane.records.versions import bump
 from examlane.storage.database import Database
 from examlane.storage.models import (
     CalendarDay,

@@ -9,13 +9,13 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from examlane.capacity.catalogue import bump
 from examlane.domain import Text
 from examlane.errors import InvalidInput, NotFound, Refused
 from examlane.extension.plugins import Plugins
 from examlane.extension.rollout import fresh, loaded_settings, won
 from examlane.records import audit
 from examlane.records.audit import Actor
+from examlane.records.versions import bump
 from examlane.storage.database import Database
 from examlane.storage.fields import dump
 from examlane.storage.models import DepartmentPlugin

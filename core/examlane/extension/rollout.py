@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError
 
-from examlane.capacity.catalogue import bump
 from examlane.domain import DepartmentMode, IntervalRule, Stage, Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.extension.dispatch import sealed
@@ -25,6 +24,7 @@ from examlane.extension.plugins import Plugin, Plugins
 from examlane.extension.rules import kept
 from examlane.records import audit
 from examlane.records.audit import Actor
+from examlane.records.versions import bump
 from examlane.rulebase import files
 from examlane.rulebase.intervals import interval_of
 from examlane.rulebase.rules import RuleBook

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from examlane.capacity.catalogue import bump
 from examlane.domain import Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.extension.plugins import Plugins
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
+from examlane.records.versions import bump
 from examlane.rulebase import drafts, files
 from examlane.rulebase.files import Choice, RuleSet, Version
 from examlane.storage.database import Database

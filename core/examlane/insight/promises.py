@@ -12,7 +12,7 @@ from peewee import ForeignKeyField
 from examlane.appointments import states
 from examlane.domain import Text
 from examlane.storage.fields import InstantField, epoch
-from examlane.storage.ledger import TABLES
+from examlane.storage.tables import TABLES
 
 HOLD_PATIENCE = 600
 DUE_PATIENCE = 900

@@ -15,9 +15,9 @@ from playhouse import migrations
 from playhouse.apsw_ext import APSWDatabase
 
 from examlane.errors import Unavailable
-from examlane.storage.ledger import TABLES
 from examlane.storage.lock import FairLock
 from examlane.storage.models import Table
+from examlane.storage.tables import TABLES
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")

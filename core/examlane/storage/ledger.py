@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from peewee import SQL, CharField, Check, ForeignKeyField, IntegerField, TextField
 
-from examlane.storage import models
 from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
 from examlane.storage.models import Encounter, ExamItem, OrderItem, Patient, Resource, ResourceGroup, Slot, Table
 
@@ -22,13 +21,17 @@ class Itinerary(Table):
 
 
 class Appointment(Table):
-    """One visit of one patient for 1..n order items. Its number never changes; each change is a version."""
+    """One visit of one patient for 1..n order items. Its number never changes; each change is a version.
+
+    `mode`: `slot` takes seats; `walk_in` and `bedside` take none. `queue_at` orders those who are here.
+    """
 
     number = CharField(max_length=16, unique=True)
     patient = ForeignKeyField(Patient)
     encounter = ForeignKeyField(Encounter)
     department = CharField(max_length=32)
     group = ForeignKeyField(ResourceGroup, index=False)
+    mode = CharField(max_length=16, default="slot")
     state = CharField(max_length=16)
     day = DayField()
     start_at = InstantField()
@@ -36,6 +39,8 @@ class Appointment(Table):
     period_start_at = InstantField()
     period_end_at = InstantField()
     queue_number = IntegerField()
+    queue_at = InstantField(null=True)
+    absences = IntegerField(default=0)
     version = IntegerField(default=1)
     automatic = FlagField(default=1)
     moved_by_patient = FlagField(default=0)
@@ -52,12 +57,18 @@ class Appointment(Table):
 
 
 class AppointmentItem(Table):
-    """Which order items a visit serves; an exam split over two days has two sessions."""
+    """Which order items a visit serves; an exam split over two days has two sessions.
+
+    `outcome`: how this exam of the visit ended (finished, not_done). `held_until`: its order was sent back or voided,
+    and the place is kept for the one that replaces it.
+    """
 
     appointment = ForeignKeyField(Appointment)
     order_item = ForeignKeyField(OrderItem)
     session = IntegerField(default=1)
     active = FlagField(default=1)
+    outcome = CharField(max_length=16, default="")
+    held_until = InstantField(null=True)
 
 
 AppointmentItem.add_index(
@@ -296,13 +307,3 @@ class ApiClient(Table):
     role = CharField(max_length=32, default="integration")
     departments = JsonField(default="[]")
     disabled = FlagField(default=0)
-
-
-TABLES: tuple[type[Table], ...] = tuple(
-    table
-    for module in (models.__dict__, globals())
-    for table in module.values()
-    if isinstance(table, type) and issubclass(table, Table) and table is not Table
-    if table.__module__ == module["__name__"]
-)
-"""All tables, referenced ones first."""

@@ -54,6 +54,7 @@ class Department(Table):
     mode = CharField(max_length=16, default="manual")
     mode_changed_by = CharField(max_length=64, default="")
     mode_changed_at = InstantField(null=True)
+    policy = JsonField(default="{}")
     version = IntegerField(default=1)
 
 
@@ -219,7 +220,10 @@ class RosterChange(Table):
 
 
 class Slot(Table):
-    """The only truth about capacity. `taken` is the sum of unreleased claims; nothing else consumes it."""
+    """The only truth about capacity. `taken` is the sum of unreleased claims; nothing else consumes it.
+
+    `withheld` seats came free and are not given out yet: they are offered to the waiting list, or returned later.
+    """
 
     resource = ForeignKeyField(Resource, index=False)
     audience = CharField(max_length=16, default="general")
@@ -229,12 +233,14 @@ class Slot(Table):
     capacity = IntegerField()
     extra = IntegerField(default=0, constraints=ZERO)
     taken = IntegerField(default=0, constraints=ZERO)
+    withheld = IntegerField(default=0, constraints=ZERO)
     closed = FlagField(default=0, constraints=ZERO)
     is_open = FlagField(default=1)
 
     class Meta:
         constraints = (
             Check("taken >= 0 and taken <= capacity + extra"),
+            Check("withheld >= 0"),
             Check("end_at > start_at"),
         )
         indexes = ((("resource", "start_at", "audience"), True),)
@@ -258,6 +264,20 @@ class Patient(Table):
     out_of_town = FlagField(default=0)
     version = IntegerField(default=1)
     merged_into = ForeignKeyField("self", null=True)
+
+
+class PatientFact(Table):
+    """A clinical fact that holds for the patient whatever is ordered: weight, pregnancy; from a peer or a provider."""
+
+    patient = ForeignKeyField(Patient)
+    name = CharField(max_length=48)
+    value = JsonField()
+    observed_at = InstantField(null=True)
+    source = CharField(max_length=64)
+    recorded_at = InstantField()
+
+    class Meta:
+        indexes = ((("patient", "name", "source"), True),)
 
 
 class PatientIdentifier(Table):
@@ -313,6 +333,7 @@ class OrderItem(Table):
     fills = JsonField(default="{}")
     confirmed = JsonField(default="{}")
     earliest_at = InstantField(null=True)
+    price = CharField(max_length=20, default="")
     payment = CharField(max_length=16, default="unpaid")
     release = CharField(max_length=16, default="")
     released_at = InstantField(null=True)
@@ -327,6 +348,7 @@ class Payment(Table):
 
     order_number = CharField(max_length=64, index=True)
     order_item = ForeignKeyField(OrderItem, null=True)
+    lines = JsonField(default="[]")
     kind = CharField(max_length=16, default="paid")
     amount = CharField(max_length=20, default="")
     settlement = CharField(max_length=64, default="")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from examlane import Text
 from examlane_api.demo.draft import Draft
+from examlane_api.demo.kinds.kind import Kind
 
 CHEST_XRAY, CHEST_CT, HEAD_CT, ABDOMEN_CT = "210100019-01", "230100011", "230100001", "230300002-A"
 ECG, HOLTER, TREADMILL, HEART = "320300001", "320300003", "320300004", "250110010"
@@ -28,20 +27,6 @@ HEALTHY: dict[str, Any] = {
     "egfr": (92, 12), "metformin": False, "contrast_reaction": "none", "hyperthyroidism": False,
     "diabetes": False, "hypertension": False, "renal_history": False,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of patient: its share of the morning, when it arrives (minutes), and whether it comes to its exams."""
-
-    name: str
-    share: float
-    text: Text
-    build: Callable[[Draft], None]
-    comes: bool = True
-    at_once: bool = False
-    arrival: tuple[int, int] | None = None
-    together: str = ""
 
 
 # Outpatients

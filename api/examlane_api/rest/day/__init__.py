@@ -1,0 +1,9 @@
+"""A hospital's ordinary day over REST: one file an area, its messages beside its endpoints."""
+
+from __future__ import annotations
+
+from flask_smorest import Blueprint
+
+from examlane_api.rest.day import policies
+
+BLUEPRINTS: tuple[Blueprint, ...] = (policies.blp,)

@@ -1,0 +1,119 @@
+"""How a department works its day: the minutes, counts and switches an administrator sets, each with its default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from examlane.domain import Text
+from examlane.errors import Conflict, InvalidInput, NotFound
+from examlane.records import audit
+from examlane.records.audit import Actor
+from examlane.records.versions import bump
+from examlane.storage.database import Database
+from examlane.storage.fields import dump
+
+STALE = Text("他人刚改过，请刷新", "somebody else changed this just now: please reload")
+
+
+def number(default: int, least: int, most: int) -> Any:
+    """A whole number with its bounds."""
+    return field(default=default, metadata={"bounds": (least, most)})
+
+
+def choice(default: str, *others: str) -> Any:
+    """One of some words; the first is the default."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+@dataclass(frozen=True, slots=True)
+class DepartmentPolicy:
+    """What an administrator may set of a department's day. Clinical numbers are rules, not policy."""
+
+    # Arrival
+
+    check_in_opens_minutes: int = number(30, 0, 600)
+    """How long before the start a patient may check in; earlier he is told when."""
+
+    # No-shows
+
+    grace_minutes: int = number(15, 0, 240)
+    """How long after the end of his time a patient may still come before it counts as a no-show."""
+
+    # Seats that come free
+
+    # Reminders
+
+
+DEFAULT = DepartmentPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """What a department has set, what counts there with the defaults, and the version it stands at."""
+
+    stored: Mapping[str, Any]
+    effective: DepartmentPolicy
+    version: int
+
+
+def read(stored: str) -> DepartmentPolicy:
+    """The policy from its stored JSON; what is left out takes its default."""
+    return DepartmentPolicy(**json.loads(stored))
+
+
+def of(database: Database, department: str) -> StoredPolicy:
+    """A department's policy. Raises `NotFound`."""
+    row = database.row("SELECT policy, version FROM department WHERE code = ?", department)
+    if row is None:
+        raise NotFound("department", department)
+    return StoredPolicy(json.loads(row[0]), read(row[0]), row[1])
+
+
+def problems(values: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """What is wrong with some values, each with its pointer: unknown names, wrong kinds, out of bounds."""
+    known = {each.name: each for each in fields(DepartmentPolicy)}
+    found = []
+    for name, value in values.items():
+        if name not in known:
+            found.append((f"/policy/{name}", Text("未知的设置", "unknown setting")))
+        elif words := _wrong(known[name].metadata, known[name].default, value):
+            found.append((f"/policy/{name}", words))
+    return found
+
+
+def _wrong(metadata: Mapping[str, Any], default: Any, value: Any) -> Text | None:
+    if "choices" in metadata:
+        allowed = ", ".join(metadata["choices"])
+        return None if value in metadata["choices"] else Text(f"只能是：{allowed}", f"must be one of: {allowed}")
+    if type(value) is not type(default):
+        return Text("类型不符", f"must be {'a whole number' if isinstance(default, int) else 'true or false'}")
+    least, most = metadata.get("bounds", (0, 1))
+    return None if least <= value <= most else Text(f"须在 {least}–{most} 之间", f"must be from {least} to {most}")
+
+
+def set_policy(
+    database: Database, department: str, values: Mapping[str, Any], actor: Actor, now: int, version: int | None = None
+) -> None:
+    """Set all of a department's policy; what is left out takes its default.
+
+    Raises `InvalidInput`, `NotFound`, and `Conflict` on a stale version.
+    """
+    if wrong := problems(values):
+        raise InvalidInput(wrong)
+
+    def store() -> None:
+        before = of(database, department)
+        if version is not None and version != before.version:
+            raise Conflict("version_conflict", STALE, "/version")
+        database.rows(
+            "UPDATE department SET policy = ?, version = version + 1 WHERE code = ? RETURNING id",
+            dump(dict(values)), department,
+        )  # fmt: skip
+        bump(database, "catalogue")
+        changed = {name: value for name, value in values.items() if before.stored.get(name) != value}
+        audit.record(database, actor, "department.policy", "department", department, now, **changed)
+
+    database.write(store)

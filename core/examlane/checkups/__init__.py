@@ -1,0 +1,1 @@
+"""Check-up groups: the contract of a unit, its persons, its days."""

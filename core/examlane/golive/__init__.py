@@ -1,0 +1,1 @@
+"""Going live one department at a time: what an external system booked, and the way back."""

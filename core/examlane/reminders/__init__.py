@@ -1,0 +1,1 @@
+"""What patients are told and when, and whom somebody must call."""

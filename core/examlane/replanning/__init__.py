@@ -1,0 +1,1 @@
+"""Booked visits get another time without anybody's wish: suspensions; and seats that came free find new takers."""

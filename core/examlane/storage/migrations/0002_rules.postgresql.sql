@@ -1,4 +1,0 @@
-CREATE TABLE "rule_version" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "plugin" VARCHAR(64) NOT NULL, "rule" VARCHAR(64) NOT NULL, "version" VARCHAR(32) NOT NULL, "valid_from" VARCHAR(10) NOT NULL, "valid_to" VARCHAR(10), "profile" TEXT NOT NULL, "content" TEXT NOT NULL, "state" VARCHAR(16) NOT NULL, "approvals" TEXT NOT NULL, "created_by" VARCHAR(64) NOT NULL, "created_at" BIGINT NOT NULL, "reason" VARCHAR(200) NOT NULL);
-CREATE UNIQUE INDEX "rule_version_rule_version" ON "rule_version" ("rule", "version");
-CREATE TABLE "rule_choice" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "plugin" VARCHAR(64) NOT NULL, "choice" VARCHAR(64) NOT NULL, "profile" VARCHAR(64) NOT NULL, "chosen_by" VARCHAR(64) NOT NULL, "chosen_at" BIGINT NOT NULL);
-CREATE UNIQUE INDEX "rule_choice_plugin_choice" ON "rule_choice" ("plugin", "choice");
