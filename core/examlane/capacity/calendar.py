@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,19 +11,33 @@ from examlane.domain import Text
 from examlane.storage.database import Database
 from examlane.visit import TICK_MINUTES
 
+DECLARED = """SELECT c.day, c.department, c.weekday_applies FROM calendar_change c
+JOIN suspension s ON s.id = c.suspension_id WHERE s.ended_at IS NULL ORDER BY c.id"""
 HALF_DAYS = ((12, Text("上午", "morning")), (18, Text("下午", "afternoon")), (24, Text("夜间", "night")))
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """Business dates of one time zone. `exceptions` maps a date to the weekday that applies, or None when closed."""
+    """Business dates of one time zone. `exceptions` maps a date to the weekday that applies, or None when closed.
+
+    `of_departments` holds what is otherwise in single departments, by date and department.
+    """
 
     zone: ZoneInfo
     exceptions: dict[date, int | None] = field(default_factory=dict)
+    of_departments: dict[tuple[date, str], int | None] = field(default_factory=dict)
 
-    def weekday(self, day: date) -> int | None:
+    def weekday(self, day: date, department: str = "") -> int | None:
         """The weekday whose roster applies (1 = Monday), or None on a holiday."""
-        return self.exceptions.get(day, day.isoweekday())
+        everywhere = self.exceptions.get(day, day.isoweekday())
+        return self.of_departments.get((day, department), everywhere)
+
+    def with_day(self, day: date, weekday: int | None, departments: Sequence[str] = ()) -> Calendar:
+        """The same after a date became a holiday (None) or a workday, everywhere or in some departments."""
+        if departments:
+            return replace(self, of_departments={**self.of_departments, **{(day, one): weekday for one in departments}})
+        others = {key: value for key, value in self.of_departments.items() if key[0] != day}
+        return replace(self, exceptions={**self.exceptions, day: weekday}, of_departments=others)
 
     def midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
@@ -59,11 +73,15 @@ class Calendar:
 
 
 def load(database: Database, zone: ZoneInfo) -> Calendar:
+    """The calendar as it is laid down, and what was declared since: the newest declaration of a date counts."""
     rows = database.rows("SELECT day, kind, weekday_applies FROM calendar_day")
-    return Calendar(
+    found = Calendar(
         zone,
         {date.fromisoformat(day): (None if kind == "holiday" else applies) for day, kind, applies in rows},
     )
+    for day, department, applies in database.rows(DECLARED):
+        found = found.with_day(date.fromisoformat(day), applies, (department,) if department else ())
+    return found
 
 
 def days_from(first: date, count: int) -> Sequence[date]:

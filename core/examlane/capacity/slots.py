@@ -19,6 +19,9 @@ ADD_EXTRA = """UPDATE slot SET extra = extra + ?, is_open = CASE WHEN closed = 1
 WHERE id = ? RETURNING id"""
 
 
+CHUNK = 500
+
+
 class SlotRow(NamedTuple):
     id: int
     resource: int
@@ -53,6 +56,31 @@ def add_extra(database: Database, slots: Iterable[SlotRow], seats: int) -> list[
     for slot in sorted(full):
         database.rows(ADD_EXTRA, seats, slot)
     return full
+
+
+def close(database: Database, slots: Sequence[int]) -> None:
+    """Give nothing more out on some slots; who holds a seat there keeps it."""
+    for ids in _chunks(slots):
+        database.rows(f"UPDATE slot SET closed = 1, is_open = 0 WHERE id IN ({_marks(ids)}) RETURNING id", *ids)
+
+
+def reopen(database: Database, slots: Sequence[int]) -> None:
+    """Give out again what is free on some slots."""
+    for ids in _chunks(slots):
+        database.rows(
+            "UPDATE slot SET closed = 0, is_open = CASE WHEN taken + withheld < capacity + extra THEN 1 ELSE 0 END "
+            f"WHERE id IN ({_marks(ids)}) RETURNING id",
+            *ids,
+        )
+
+
+def _chunks(slots: Sequence[int]) -> list[Sequence[int]]:
+    ordered = sorted(slots)
+    return [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" for _ in values)
 
 
 def first_open(

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from peewee import CharField, ForeignKeyField, IntegerField
+
+from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
+from examlane.storage.ledger import Appointment
+from examlane.storage.models import Resource, RosterChange, Table
+
 # Orders sent back, changed, refunded; patients updated and merged; wards
 
 # Arrival: walk-ins, calls, queues, bedside
@@ -9,6 +15,81 @@ from __future__ import annotations
 # No-shows and their consequences
 
 # Suspensions
+
+
+class Suspension(Table):
+    """Time that falls away: a device is down, somebody is absent, a roster or the calendar changes; until it is ended.
+
+    `state`: applying, applied, ending, ended. `department` is empty where it concerns the whole hospital.
+    """
+
+    number = CharField(max_length=16, unique=True)
+    kind = CharField(max_length=16)
+    department = CharField(max_length=32, default="")
+    request = JsonField(default="{}")
+    starts_at = InstantField()
+    ends_at = InstantField()
+    roster_change = ForeignKeyField(RosterChange, null=True)
+    reason = CharField(max_length=200)
+    state = CharField(max_length=16, default="applying", index=True)
+    seats_lost = IntegerField(default=0)
+    move_back = FlagField(default=0)
+    actor = CharField(max_length=64)
+    channel = CharField(max_length=16)
+    created_at = InstantField()
+    applied_at = InstantField(null=True)
+    ended_at = InstantField(null=True)
+    ended_by = CharField(max_length=64, default="")
+
+
+class SuspensionScope(Table):
+    """The time of a resource that a suspension is about. Where it `closes`, no slot in it is open as long as it lasts.
+
+    With a `day` only the slots of that business date are meant: a shift of the night before is not.
+    """
+
+    suspension = ForeignKeyField(Suspension)
+    resource = ForeignKeyField(Resource)
+    day = DayField(null=True)
+    start_at = InstantField()
+    end_at = InstantField()
+    closes = FlagField(default=1)
+
+
+class CalendarChange(Table):
+    """A business date that became a holiday (no weekday) or a workday with the weekday that applies, while it lasts."""
+
+    suspension = ForeignKeyField(Suspension)
+    day = DayField()
+    department = CharField(max_length=32, default="")
+    weekday_applies = IntegerField(null=True)
+
+
+class SuspensionVisit(Table):
+    """A visit that a suspension concerns, in the order they are served, and what became of it.
+
+    `outcome`: pending, moved, moved_along, suspended, kept, released (a hold), gone (not concerned any more).
+    `version` is the appointment's after that; `undone`: restored, moved_back or stays, once the suspension has ended.
+    """
+
+    suspension = ForeignKeyField(Suspension)
+    appointment = ForeignKeyField(Appointment)
+    position = IntegerField()
+    rank = CharField(max_length=16)
+    outcome = CharField(max_length=16, default="pending")
+    old_start_at = InstantField()
+    old_group = CharField(max_length=64)
+    new_start_at = InstantField(null=True)
+    new_group = CharField(max_length=64, default="")
+    version = IntegerField(default=0)
+    code = CharField(max_length=64, default="")
+    reason = JsonField(default="{}")
+    flags = JsonField(default="[]")
+    undone = CharField(max_length=16, default="")
+
+    class Meta:
+        indexes = ((("suspension", "appointment"), True), (("suspension", "outcome", "position"), False))
+
 
 # Check-up groups
 
