@@ -33,6 +33,8 @@ class Settings:
     hook_seconds: float = 0.3
     booking_seconds: float = 1.0
     desk_deadline: timedelta = timedelta(hours=4)
+    suspension_seconds: float = 2.0
+    """How long a request, or one turn of the worker, goes on with a suspension's visits."""
     pilot_salt: str = "examlane"
     release: Mapping[str, str] = field(
         default_factory=lambda: {

@@ -16,6 +16,7 @@ from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
+from examlane.replanning import suspensions
 from examlane.storage.fields import epoch
 from examlane.visit import BookingRequest
 
@@ -30,12 +31,13 @@ class Round:
     settled: int
     expired: int
     no_shows: int
+    suspended: int
     shadows: int
     sent: int
 
     @property
     def idle(self) -> bool:
-        return not any((self.settled, self.expired, self.no_shows, self.shadows, self.sent))
+        return not any((self.settled, self.expired, self.no_shows, self.suspended, self.shadows, self.sent))
 
 
 def turn(hospital: Hospital, send: Send) -> Round:
@@ -44,10 +46,11 @@ def turn(hospital: Hospital, send: Send) -> Round:
     settled = booking.settle_due(hospital)
     expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
+    suspended = suspensions.go_on(hospital)
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
     asked = _ask_shadows(hospital, now)
-    return Round(settled, expired, missed, asked, events.deliver_due(hospital.database, send, now))
+    return Round(settled, expired, missed, suspended, asked, events.deliver_due(hospital.database, send, now))
 
 
 def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:

@@ -202,6 +202,13 @@ CLAIM = f"(SELECT max(id) FROM claim WHERE appointment_id = {MOVED} AND released
 FREE = "(SELECT max(id) FROM slot WHERE taken = 0 AND closed = 0)"
 LAST_EVENT = f"(SELECT max(id) FROM event WHERE subject_key = (SELECT number FROM appointment WHERE id = {PRESENT}))"
 DONE_NUMBER = f"(SELECT number FROM appointment WHERE id = {DONE})"
+LAST_OF_CT = ("(SELECT max(c.slot_id) FROM claim c JOIN appointment a ON a.id = c.appointment_id "
+              "WHERE a.state = 'booked' AND c.released_at IS NULL)")  # fmt: skip
+SUSPENDED = """WITH made AS (SELECT s.resource_id, s.start_at, s.end_at FROM slot s WHERE s.id = {slot})
+INSERT INTO suspension (number, kind, department, request, starts_at, ends_at, reason, state, seats_lost, move_back,
+actor, channel, created_at, ended_by)
+SELECT 'S1', 'device_down', 'US', '{{}}', start_at, end_at, 'x', '{state}', 0, 0, 'x', 'x', start_at - 60, '' FROM made;
+"""
 TAMPERINGS = (
     tampering("slot_taken", f"UPDATE slot SET taken = 0, is_open = 1 WHERE id = {TAKEN}"),
     tampering("slot_bounds", f"UPDATE slot SET capacity = 0 WHERE id = {TAKEN}"),
@@ -292,6 +299,15 @@ TAMPERINGS = (
               "INSERT INTO receipt (client, key, fingerprint, subject, subject_key, created_at) "
               "SELECT client, key, fingerprint, subject, subject_key, created_at FROM receipt"),
     tampering("booking_late", "UPDATE booking_due SET due_at = due_at - 3600"),
+    tampering("suspension_closes", SUSPENDED.format(state="applied", closes=1, slot=FREE)),
+    tampering("suspension_empties",
+              f"UPDATE slot SET closed = 1, is_open = 0 WHERE id = {LAST_OF_CT}",
+              SUSPENDED.format(state="applied", closes=0, slot=LAST_OF_CT)),
+    tampering("suspension_loses_nobody",
+              f"UPDATE order_item SET reason = 'suspended' WHERE id IN (SELECT order_item_id FROM appointment_item "
+              f"WHERE appointment_id = {GIVEN_UP})",
+              f"UPDATE appointment SET state = 'suspended' WHERE id = {GIVEN_UP}",
+              noticed=("suspension_loses_nobody", "last_version")),
     tampering("foreign_keys", "UPDATE desk_task SET patient_id = 987654321"),
     tampering("instants", "UPDATE payment SET paid_at = 12"),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +32,8 @@ RETRY_SECONDS = 5
 GIVE_UP_AFTER = 5
 UPDATE_ITEM = """UPDATE order_item SET state = ?, findings = ?, fills = ?, earliest_at = ?, reason = ?
 WHERE id = ? AND state NOT IN ('cancelled', 'fulfilled') RETURNING id"""
+ON_CLOSED_SLOTS = """SELECT s.id FROM claim c JOIN slot s ON s.id = c.slot_id
+WHERE c.appointment_id = ? AND c.released_at IS NULL AND s.closed = 1"""
 UPSERT_GATE = """INSERT INTO gate (order_item_id, kind, state, code, reason, next_action, owner, payable, valid_until,
 plugin, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (order_item_id, kind) DO UPDATE SET state = excluded.state, code = excluded.code, reason = excluded.reason,
@@ -103,6 +105,16 @@ def _commit_rest(
     receipts.keep(hospital.database, key, "patient", patient, epoch(hospital.clock.now()))
     desk.close_offer(hospital.database, cancelled, actor.name, hospital.clock.now())
     return _commit(hospital, plan, actor)
+
+
+def write_plan(hospital: Hospital, plan: Plan, actor: Actor, also: Callable[[], None]) -> None:
+    """Write a plan and what belongs to it, in one transaction. Raises `StalePlan` when the patient changed meanwhile."""
+
+    def write() -> None:
+        _commit(hospital, plan, actor)
+        also()
+
+    hospital.database.write(write)
 
 
 def settle_due(hospital: Hospital, limit: int = 50) -> int:
@@ -236,15 +248,15 @@ def _replan(
         )
     same_segments = not visit.segments or visit.segments == tuple(start for start, _ in kept.segments)
     unchanged = visit.starts_at == kept.starts_at and same_segments and set(visit.visit.items) == set(kept.items)
-    if unchanged:
+    if unchanged and not database.rows(ON_CLOSED_SLOTS, kept.id):
         return kept.id
     visits.release_claims(database, kept.id, now)
     seats = audiences(visit.items[0].order.encounter.encounter_class, hospital.settings, now)
     place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats, visit.segments)
     added = [item.id for item in visit.items if item.key not in kept.items]
     visits.move(
-        database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason="planned_together",
-        evidence=evidence, add_items=added, preparation=preparation, explanation=dump(visit.explanation),
+        database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason=plan.reason, evidence=evidence,
+        add_items=added, preparation=preparation, explanation=dump(visit.explanation),
     )  # fmt: skip
     return kept.id
 

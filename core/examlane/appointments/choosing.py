@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
 from examlane.appointments.changes import by_id, fresh, tried
 from examlane.appointments.status import AppointmentStatus
-from examlane.capacity.availability import SlotCalendar
-from examlane.domain import Text
+from examlane.capacity.availability import Foreseen, SlotCalendar, ticks_of
+from examlane.domain import EncounterClass, Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem
 from examlane.planning import gates
-from examlane.planning.constraints import audiences, option_of
+from examlane.planning.constraints import audiences, lead, option_of
 from examlane.planning.judging import LEFT_TO_PEOPLE
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
@@ -26,7 +26,7 @@ from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
-from examlane.visit import Placement, Visit
+from examlane.visit import Placement, Visit, VisitOption
 
 NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
@@ -138,7 +138,9 @@ def take_next(
     return by_id(hospital, tried(attempt))
 
 
-def _choose(hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False) -> _Choice:
+def _choose(
+    hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, prepared: bool = False
+) -> _Choice:
     if arrived:  # he was told long ago and stands here
         hospital = replace(hospital, settings=replace(hospital.settings, notice=timedelta()))
     current = status.appointment(hospital, number) if number else None
@@ -149,7 +151,7 @@ def _choose(hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bo
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
     _must_be_bookable(plan, own, moving=current is not None)
-    visit = _visit(planner, plan, own, arrived)
+    visit = _visit(planner, plan, own, arrived or prepared)
     return _Choice(planner, plan, visit, own, current)
 
 
@@ -282,3 +284,60 @@ def _move(
             database, current.id, current.version + 1, "booked", "checked_in", actor, now, reason="arrived"
         )
     return current.id
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A visit that must be held elsewhere: every start that keeps the rules, and how it is given one.
+
+    What the patient was told to do before his old time holds for later ones too; `prepared_from` is the first start
+    for which he could begin anew.
+    """
+
+    hospital: Hospital
+    appointment: AppointmentStatus
+    prepared_from: datetime
+    _choice: _Choice
+    _availability: SlotCalendar
+
+    @property
+    def options(self) -> Sequence[VisitOption]:
+        return self._choice.visit.options
+
+    @property
+    def days(self) -> Sequence[date]:
+        """The business dates from that of the old time on, or from today."""
+        return [day for day in self._choice.planner.days if day >= self.day_of(self.appointment.starts_at)]
+
+    @property
+    def encounter_class(self) -> EncounterClass:
+        return self._choice.items[0].order.encounter.encounter_class
+
+    def day_of(self, instant: datetime) -> date:
+        return self._choice.planner.calendar.day_of(instant)
+
+    def starts(self, option: VisitOption, day: date) -> list[datetime]:
+        """The starts at an option on a day, earliest first."""
+        bits = self._availability.starts(self._choice.visit, option, day)
+        return [self._availability.instant(day, tick) for tick in ticks_of(bits)]
+
+    def placed(self, option: VisitOption, starts_at: datetime) -> Placement:
+        """The placement at one of these starts."""
+        visit = self._choice.visit
+        return self._availability.settled(visit, option, Placement(visit.key, option.group, starts_at))
+
+    def write(self, chosen: Placement, actor: Actor, reason: str, explanation: Mapping[str, Any]) -> int:
+        """Move it there, in the caller's write transaction; returns its version. Raises `StalePlan`."""
+        _move(self.hospital, self._choice, chosen, actor, None, reason, False, explanation)
+        return self.appointment.version + 1
+
+
+def moving(hospital: Hospital, number: str, foreseen: Foreseen | None = None) -> Moving:
+    """Where an appointment may be moved to. Raises `Refused` with the reason when it may not be held at all now."""
+    choice = _choose(hospital, (), number, prepared=True)
+    assert choice.appointment is not None
+    choice.planner.allocator.foreseen = foreseen
+    fasting = any(item.order.known("fasting") is True for item in choice.items)
+    settings, preparation = hospital.settings, choice.planner.preparation(choice.items)
+    prepared_from = hospital.clock.now() + max(settings.notice, lead(preparation, fasting))
+    return Moving(hospital, choice.appointment, prepared_from, choice, _availability(choice))

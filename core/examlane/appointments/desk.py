@@ -27,6 +27,8 @@ NEXT_STEPS = {
     "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
+    "suspended": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
+    "suspended_here": Text("患者已到：换机检查、加号或改约", "the patient is here: another device, a seat, another time"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(

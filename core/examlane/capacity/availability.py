@@ -18,6 +18,8 @@ TICK = TICK_MINUTES * 60
 Window = tuple[datetime, datetime]
 Forbidden = Callable[[Visit, VisitOption, int], Sequence[Window]]
 """The stretches in which a visit must not start; of a visit with free gaps: in which that segment must not."""
+Foreseen = Callable[[list[SlotRow], Sequence[int], date], list[SlotRow]]
+"""Makes of the open slots of some resources on a day what they would be, once something has happened."""
 LOOKUPS = 200
 """How often one search may step over a forbidden stretch before it falls back to whole days."""
 
@@ -25,7 +27,8 @@ LOOKUPS = 200
 class SlotCalendar:
     """Availability for one patient: audiences, `forbidden` starts and the visit's own limits are applied.
 
-    `freed` maps slots to seats that this plan would give back, so that they count as free.
+    `freed` maps slots to seats that this plan would give back, so that they count as free; `foreseen` says how the
+    slots would look.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class SlotCalendar:
         not_before: datetime,
         forbidden: Forbidden = lambda visit, option, position: (),
         freed: Mapping[int, int] | None = None,
+        foreseen: Foreseen | None = None,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
@@ -47,6 +51,8 @@ class SlotCalendar:
         self._not_before = not_before
         self._forbidden = forbidden
         self._freed = dict(freed or {})
+        self._foreseen = foreseen
+        self._as_stored = not self._freed and foreseen is None
         self._maps: dict[tuple[str, date], list[ResourceDay]] = {}
         self._found: list[tuple[Visit, Placement]] = []
 
@@ -121,7 +127,7 @@ class SlotCalendar:
 
     def _earliest(self, visit: Visit, option: VisitOption, not_before: datetime) -> Placement | None:
         lower = max(filter(None, (not_before, self._not_before, visit.earliest)))
-        if self._is_single_slot(option) and not self._freed and visit.starts_until is None:
+        if self._is_single_slot(option) and self._as_stored and visit.starts_until is None:
             return self._first_single_slot(visit, option, lower)
         resources = self._catalogue.resources(option.segments[0].needs[0].group)
         opens: int | None = 0
@@ -129,7 +135,7 @@ class SlotCalendar:
             midnight = self._calendar.midnight(day)
             if midnight + timedelta(days=2) <= lower:
                 continue
-            if not self._freed and opens is not None and opens < epoch(midnight):
+            if self._as_stored and opens is not None and opens < epoch(midnight):
                 opens = self._first(resources, max(lower, midnight))
             if opens is None:
                 return None
@@ -211,6 +217,7 @@ class SlotCalendar:
         if key not in self._maps:
             resources = self._catalogue.resources(need.group)
             slots = open_on(self._database, resources, day, self._audiences, self._freed)
+            slots = self._foreseen(slots, resources, day) if self._foreseen else slots
             self._maps[key] = resource_days(slots, epoch(self._calendar.midnight(day)))
         return self._maps[key]
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from examlane.capacity import slots
-from examlane.capacity.availability import SlotCalendar
+from examlane.capacity.availability import Foreseen, SlotCalendar
 from examlane.domain import EncounterClass, Examination, IntervalRule, Relation
 from examlane.errors import StalePlan
 from examlane.extension import answers
@@ -77,6 +77,8 @@ class Allocator:
         self._calendar = snapshot.catalogue.calendar
         self.waiting: tuple[Visit, ...] = ()
         """Visits behind a closed gate, for whoever looks ahead."""
+        self.foreseen: Foreseen | None = None
+        """How slots would look, for a plan that is only shown."""
 
     def allocate(
         self,
@@ -163,6 +165,7 @@ class Allocator:
             self._now + self._hospital.settings.notice,
             constraints.forbidden,
             freed,
+            self.foreseen,
         )
 
     def _ask_whole(

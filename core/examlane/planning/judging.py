@@ -34,7 +34,7 @@ from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.reasons import REASONS
 
 UNAVAILABLE_NEXT = Text("联系科室登记台", "contact the department's desk")
-LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done")
+LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended")
 """After these an item is booked again only when somebody asks for it."""
 BOOKABLE_MODES = (BookingMode.AUTOMATIC, BookingMode.MANUAL)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from examlane.capacity.calendar import days_from
@@ -61,12 +61,14 @@ class Plan:
     rules: list[IntervalRule] = field(default_factory=list)
     trace: list[Answer] = field(default_factory=list)
     watched: list[Question] = field(default_factory=list)
+    reason: str = "planned_together"
+    """Why booked visits are moved by it, as their versions say."""
 
 
 class Planner:
-    """Plans the bookable items of one snapshot."""
+    """Plans the bookable items of one snapshot, none of them before the business date `since`."""
 
-    def __init__(self, hospital: Hospital, snapshot: Snapshot, now: datetime) -> None:
+    def __init__(self, hospital: Hospital, snapshot: Snapshot, now: datetime, since: date | None = None) -> None:
         self.hospital = hospital
         self.snapshot = snapshot
         self.now = now
@@ -74,7 +76,10 @@ class Planner:
         self.rollout: Rollout = hospital.rollouts.at(snapshot.rollout_version, now)
         self.judge = Judge(hospital, self.rollout, self.budget, now)
         self.calendar = snapshot.catalogue.calendar
-        self.days = days_from(self.calendar.day_of(now), hospital.settings.horizon_days)
+        today = self.calendar.day_of(now)
+        first = max(today, since or today)
+        self.days = days_from(first, max(1, hospital.settings.horizon_days - (first - today).days))
+        self.not_before = self.calendar.midnight(first)
         self.allocator = Allocator(hospital, snapshot, self.rollout, self.judge, self.budget, self.days, now)
 
     def plan(self) -> Plan:
@@ -231,7 +236,7 @@ class Planner:
         own = [verdict for verdict in verdicts if verdict.item.key in visit.items]
         fasting = any(verdict.item.order.known("fasting") is True for verdict in own)
         reachable = self.now + max(self.hospital.settings.notice, lead(preparations, fasting))
-        earliest = [reachable, *(filter(None, (visit.earliest, *(verdict.earliest for verdict in own))))]
+        earliest = [reachable, self.not_before, *(filter(None, (visit.earliest, *(verdict.earliest for verdict in own))))]
         latest = list(filter(None, (visit.latest, *(verdict.gate_until for verdict in own))))
         return replace(visit, earliest=max(earliest), latest=min(latest) if latest else None)
 
