@@ -8,6 +8,7 @@ from examlane.appointments import booking, reporting, status
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
+from examlane.replanning import reading
 from examlane.storage.fields import epoch
 from examlane_api import rulebook
 from examlane_api.answers import Answers
@@ -24,6 +25,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     if replay.subject == "patient":
         _finish(hospital, int(key), actor)
         return answers.items(status.of_patient(hospital, int(key)))
+    if replay.subject == "suspension":
+        return answers.suspension(reading.get(hospital, key))
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

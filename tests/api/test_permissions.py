@@ -19,6 +19,8 @@ PUBLIC = {
 STARTS = {"group": "US-N", "starts_at": "2026-11-24T09:00:00+08:00"}
 EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outcome": "given",
             "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
+DOWN = {"kind": "device_down", "resource": "US-N-1", "from": "2026-11-24T08:00:00+08:00",
+        "until": "2026-11-24T12:00:00+08:00", "reason": "检修"}  # fmt: skip
 # One request an operation; {US} is the number of an ultrasound appointment.
 REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.validate": ("POST", "/orders/validate", "order"),
@@ -52,6 +54,9 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     # Arrival: walk-ins, calls, queues, bedside
     # No-shows and their consequences
     # Suspensions
+    "suspension.apply": ("POST", "/suspensions", DOWN),
+    "suspension.holiday": ("GET", "/suspensions/calendar", None),
+    "suspension.read": ("GET", "/suspensions?department=US", None),
     # Check-up groups
     # Going live
     # Waiting list, reminders, call list

@@ -204,11 +204,19 @@ LAST_EVENT = f"(SELECT max(id) FROM event WHERE subject_key = (SELECT number FRO
 DONE_NUMBER = f"(SELECT number FROM appointment WHERE id = {DONE})"
 LAST_OF_CT = ("(SELECT max(c.slot_id) FROM claim c JOIN appointment a ON a.id = c.appointment_id "
               "WHERE a.state = 'booked' AND c.released_at IS NULL)")  # fmt: skip
-SUSPENDED = """WITH made AS (SELECT s.resource_id, s.start_at, s.end_at FROM slot s WHERE s.id = {slot})
-INSERT INTO suspension (number, kind, department, request, starts_at, ends_at, reason, state, seats_lost, move_back,
-actor, channel, created_at, ended_by)
-SELECT 'S1', 'device_down', 'US', '{{}}', start_at, end_at, 'x', '{state}', 0, 0, 'x', 'x', start_at - 60, '' FROM made;
-"""
+
+
+def suspended(slot: str, closes: int) -> tuple[str, str]:
+    """A suspension that was applied and is about one slot."""
+    return (
+        "INSERT INTO suspension (number, kind, department, request, starts_at, ends_at, reason, state, seats_lost, "
+        f"move_back, actor, channel, created_at, ended_by) SELECT 'S{closes}', 'device_down', 'US', '', start_at, end_at, "
+        f"'x', 'applied', 0, 0, 'x', 'x', start_at - 60, '' FROM slot WHERE id = {slot}",
+        "INSERT INTO suspension_scope (suspension_id, resource_id, start_at, end_at, closes) SELECT "
+        f"(SELECT max(id) FROM suspension), resource_id, start_at, end_at, {closes} FROM slot WHERE id = {slot}",
+    )
+
+
 TAMPERINGS = (
     tampering("slot_taken", f"UPDATE slot SET taken = 0, is_open = 1 WHERE id = {TAKEN}"),
     tampering("slot_bounds", f"UPDATE slot SET capacity = 0 WHERE id = {TAKEN}"),
@@ -299,12 +307,12 @@ TAMPERINGS = (
               "INSERT INTO receipt (client, key, fingerprint, subject, subject_key, created_at) "
               "SELECT client, key, fingerprint, subject, subject_key, created_at FROM receipt"),
     tampering("booking_late", "UPDATE booking_due SET due_at = due_at - 3600"),
-    tampering("suspension_closes", SUSPENDED.format(state="applied", closes=1, slot=FREE)),
+    tampering("suspension_closes", *suspended(FREE, closes=1)),
     tampering("suspension_empties",
               f"UPDATE slot SET closed = 1, is_open = 0 WHERE id = {LAST_OF_CT}",
-              SUSPENDED.format(state="applied", closes=0, slot=LAST_OF_CT)),
+              *suspended(LAST_OF_CT, closes=0)),
     tampering("suspension_loses_nobody",
-              f"UPDATE order_item SET reason = 'suspended' WHERE id IN (SELECT order_item_id FROM appointment_item "
+              "UPDATE order_item SET reason = 'suspended' WHERE id IN (SELECT order_item_id FROM appointment_item "
               f"WHERE appointment_id = {GIVEN_UP})",
               f"UPDATE appointment SET state = 'suspended' WHERE id = {GIVEN_UP}",
               noticed=("suspension_loses_nobody", "last_version")),

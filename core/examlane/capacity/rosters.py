@@ -133,8 +133,8 @@ def record(database: Database, entry: Change, now: int) -> int:
     )  # fmt: skip
 
 
-def align(database: Database, calendar: Calendar, days: Sequence[date], resources: Sequence[int]) -> Difference:
-    """Bring some resources' slots in line with rosters, calendar and closures, in the caller's write transaction.
+def align(database: Database, calendar: Calendar, days: Sequence[date], resources: Sequence[int] | None) -> Difference:
+    """Bring some resources' slots (or everybody's) in line with rosters, calendar and closures, in the caller's write transaction.
 
     Nothing is deleted: what is no longer wanted is closed, and its visits stay until they are moved.
     """

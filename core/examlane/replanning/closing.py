@@ -263,15 +263,20 @@ def lay_down(hospital: Hospital, planned: Planned, number: str, actor: Actor) ->
 
 def align(hospital: Hospital, days: Sequence[date], resources: Sequence[int]) -> Difference:
     """Bring published slots in line with what holds now, in the caller's write transaction."""
-    present = calendars.load(hospital.database, hospital.settings.zone)
-    published = _published(hospital, days)
-    return rosters.align(hospital.database, present, published, resources) if published else Difference({}, {}, ())
+    database, present = hospital.database, calendars.load(hospital.database, hospital.settings.zone)
+    last = database.value("SELECT max(day) FROM slot") or ""
+    published = [day for day in _published(hospital, days) if day.isoformat() <= last]
+    # A day that gets its first slots gets them for everybody: it counts as published from then on.
+    if fresh := [day for day in _published(hospital, days) if day.isoformat() > last]:
+        rosters.align(database, present, fresh, None)
+    return rosters.align(database, present, published, resources) if published else Difference({}, {}, ())
 
 
 def _published(hospital: Hospital, days: Sequence[date]) -> list[date]:
-    """The days whose slots are made already; those of later days will be made as it is then."""
+    """The days whose slots are made already or now; those of later days will be made as it is then."""
+    end = hospital.calendar.day_of(hospital.clock.now()) + timedelta(days=hospital.settings.horizon_days)
     last = hospital.database.value("SELECT max(day) FROM slot") or ""
-    return [day for day in days if day.isoformat() <= last]
+    return [day for day in days if day < end or day.isoformat() <= last]
 
 
 def _as_data(planned: Planned) -> dict[str, Any]:

@@ -30,7 +30,8 @@ ATTEMPTS = 4
 SUSPENDED, HERE = "suspended", "suspended_here"
 BACK = "back_in_place"
 NOTE = """UPDATE suspension_visit SET outcome = ?, version = ?, new_start_at = ?, new_group = ?, code = ?, reason = ?
-WHERE id = ? AND outcome = 'pending' RETURNING id"""
+WHERE id = ? AND outcome = 'pending'
+AND (SELECT s.state FROM suspension s WHERE s.id = suspension_visit.suspension_id) = ? RETURNING id"""
 NOTE_UNDONE = "UPDATE suspension_visit SET undone = ?, version = ? WHERE id = ? AND undone = '' RETURNING id"
 PENDING = "SELECT id FROM suspension_visit WHERE suspension_id = ? AND appointment_id = ? AND outcome = 'pending'"
 PLACE = """SELECT a.version, a.start_at, g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id
@@ -48,6 +49,7 @@ class Settling:
         self._database = hospital.database
         self.suspension = suspension
         self._actor = actor
+        self._state = suspension.state
 
     # While it is applied
 
@@ -68,6 +70,7 @@ class Settling:
             self._database.write(partial(self._suspend, [visit.appointment_id], code, text(code)))
 
     def _settle(self, visit: VisitOutcome) -> None:
+        self._state = self._database.value("SELECT state FROM suspension WHERE id = ?", self.suspension.id)
         current = status.appointment(self._hospital, visit.appointment)
         if not affected.is_affected(self._database, self.suspension.id, current.id):
             return self._database.write(partial(self._note, visit.id, "gone", current.version))
@@ -252,9 +255,10 @@ class Settling:
         self, row: int, outcome: str, version: int, new_start: int | None = None, new_group: str = "", code: str = "",
         why: Text | None = None,
     ) -> None:  # fmt: skip
-        """Note what became of a visit. Raises `StalePlan` when another process was faster."""
+        """Note what became of a visit. Raises `StalePlan` when another process was faster, or the suspension has ended."""
         words: dict[str, Any] = {"zh": why.zh, "en": why.en} if why else {}
-        if not self._database.rows(NOTE, outcome, version, new_start, new_group, code, dump(words), row):
+        values = (outcome, version, new_start, new_group, code, dump(words))
+        if not self._database.rows(NOTE, *values, row, self._state):
             raise StalePlan("this visit was looked at already")
 
     def _note_undone(self, visit: VisitOutcome, undone: str, version: int) -> None:
