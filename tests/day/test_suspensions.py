@@ -18,8 +18,7 @@ from examlane.replanning import closing, reading, suspensions
 from examlane.replanning.closing import Asked
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
-from examlane.testing import TESTER, World, small_hospital
-from examlane.testing.hospital import DATA
+from examlane.testing import DATA, TESTER, World, small_hospital
 from tests.day.suspending import TODAY, at, book, down, outcomes, suspend, unbroken
 
 FASTING = {"code": "US-FAST", "name": "腹部彩超", "modality": "US", "department": "US", "attributes": '{"fasting_hours":8}'}

@@ -134,7 +134,7 @@ def record(database: Database, entry: Change, now: int) -> int:
 
 
 def align(database: Database, calendar: Calendar, days: Sequence[date], resources: Sequence[int] | None) -> Difference:
-    """Bring some resources' slots (or everybody's) in line with rosters, calendar and closures, in the caller's write transaction.
+    """Bring some resources' slots (or everybody's) in line with what holds, in the caller's write transaction.
 
     Nothing is deleted: what is no longer wanted is closed, and its visits stay until they are moved.
     """
