@@ -51,7 +51,7 @@ def test_every_operation_has_a_summary_a_success_and_an_error(document: dict[str
     assert problem == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
-DRY_RUNS = ("/api/v1/orders/validate", "/api/v1/rules/trial")
+DRY_RUNS = ("/api/v1/orders/validate", "/api/v1/rules/trial", "/api/v1/suspensions/preview")
 
 
 def test_every_write_says_that_it_needs_a_key(document: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from examlane import worker
 from examlane.appointments import changes, choosing
 from examlane.errors import NotFound
 from examlane.insight.invariants import check
@@ -135,6 +136,31 @@ def test_rosters_that_were_swapped_are_swapped_back(world: World) -> None:
     assert closed(world) == 0
     end(world, opened.number)
     assert closed(world) == 96
+
+
+def test_a_workday_that_is_taken_back_moves_whom_it_let_in(world: World) -> None:
+    order = book(world, "P1", "US-HEART")
+    opened = suspend(world, Asked("workday", "调休", day=date(2026, 11, 28), weekday=1))
+    choosing.reschedule(world.hospital, world.item(f"{order}/1").appointment, "US-N", at(9, days=5), TESTER)
+    world.clock.advance(timedelta(days=3))
+    worker.publish(world.hospital)
+    ended = end(world, opened.number)
+
+    assert (ended.state, ended.outcomes) == ("ended", {"moved": 1})
+    assert world.item(f"{order}/1").starts_at == at(8, days=7)
+
+
+def test_who_went_to_the_substitute_comes_back_with_the_doctor(world: World) -> None:
+    order = book(world, "P1", "US-HEART")
+    ill = world.database.value("SELECT r.code FROM claim c JOIN resource r ON r.id = c.resource_id")
+    other = "US-N-2" if ill == "US-N-1" else "US-N-1"
+    suspend(world, down(other))
+    moved = suspend(world, Asked("replaced", "病假", ill, day=TODAY + timedelta(days=1), other=other))
+    choosing.reschedule(world.hospital, world.item(f"{order}/1").appointment, "US-N", at(9, days=1), TESTER)
+    ended = end(world, moved.number)
+
+    assert ended.state == "ended"
+    assert world.item(f"{order}/1").starts_at == at(9, days=1)
 
 
 def test_undoing_twice_changes_nothing_more(world: World) -> None:

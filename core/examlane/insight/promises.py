@@ -339,9 +339,9 @@ SUSPENSIONS = (
         Text("停用处理完后，停用号源上只剩待人工处理的预约", "on suspended slots only those stay who wait for a person"),
         f"""SELECT DISTINCT a.number || ' ' || u.number FROM {SCOPED}
 JOIN claim c ON c.slot_id = l.id AND c.released_at IS NULL JOIN appointment a ON a.id = c.appointment_id
-WHERE u.state = 'applied' AND l.closed = 1 AND l.start_at >= u.created_at
+WHERE u.state IN ('applied', 'ended') AND l.closed = 1 AND l.start_at >= u.created_at
 AND a.state IN ('held', 'booked', 'tentative') AND NOT EXISTS (SELECT 1 FROM suspension_visit v
-WHERE v.suspension_id = u.id AND v.appointment_id = a.id AND v.outcome = 'kept')""",
+WHERE v.appointment_id = a.id AND v.outcome IN ('kept', 'pending'))""",
     ),
     Invariant(
         "suspension_loses_nobody",

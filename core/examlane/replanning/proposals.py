@@ -11,7 +11,7 @@ from examlane.appointments import choosing, status
 from examlane.appointments.choosing import Moving
 from examlane.capacity.availability import Foreseen
 from examlane.domain import EncounterClass, Text
-from examlane.errors import Conflict, Refused
+from examlane.errors import Conflict
 from examlane.hospital import Hospital
 from examlane.orders import snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
@@ -27,7 +27,7 @@ WHY = {
     TOGETHER: Text("与同行程检查一并重新安排", "planned again together with the exams it belongs to"),
 }
 MOVED = "moved_by_suspension"
-NOT_TOGETHER = "not_together"
+NO_TIME, NOT_TOGETHER = "no_time", "not_together"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def propose(hospital: Hospital, number: str, foreseen: Foreseen | None = None) -
     moving = choosing.moving(hospital, number, foreseen)
     found = next((one for one in (_same_day(moving), _later(hospital, moving)) if one is not None), None)
     if found is None or _too_late(hospital, moving, found.placement):
-        raise Conflict("no_time", text("no_time"))
+        raise Conflict(NO_TIME, text(NO_TIME))
     return found
 
 
@@ -166,7 +166,3 @@ def reason(suspension: str) -> str:
     """What the versions of moved and suspended visits say."""
     return f"suspension {suspension}"
 
-
-def refusal(problem: Refused) -> tuple[str, Text]:
-    """The code and the words with which a visit goes to the desk."""
-    return problem.code, problem.text

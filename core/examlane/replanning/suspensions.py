@@ -12,6 +12,7 @@ from typing import Any
 from examlane.appointments import visits
 from examlane.capacity.calendar import days_from
 from examlane.capacity.foreseen import Slots
+from examlane.capacity.rosters import Closure
 from examlane.domain import Text
 from examlane.errors import Refused, StalePlan
 from examlane.hospital import Hospital
@@ -39,6 +40,9 @@ CUT = (
     "UPDATE suspension_scope SET closes = 0 WHERE suspension_id = ? AND start_at >= ? RETURNING id",
     "UPDATE suspension_scope SET end_at = ? WHERE suspension_id = ? AND closes = 1 AND end_at > ? RETURNING id",
 )
+OUTCOMES = "SELECT appointment_id, outcome FROM suspension_visit WHERE suspension_id = ?"
+AGAIN = """UPDATE suspension_visit SET outcome = 'pending', old_start_at = ?, old_group = ?, new_start_at = NULL,
+new_group = '' WHERE suspension_id = ? AND appointment_id = ? RETURNING id"""
 STAY = """UPDATE suspension_visit SET undone = 'stays' WHERE suspension_id = ? AND undone = ''
 AND outcome IN ('moved', 'moved_along') RETURNING id"""
 FINISHES = {"applying": "applied", "ending": "ended"}
@@ -138,12 +142,17 @@ def _lay_down(hospital: Hospital, planned: Planned, number: str, actor: Actor, k
     receipts.keep(database, key, "suspension", number, epoch(now))
     suspension = closing.lay_down(hospital, planned, number, actor)
     found = affected.visits(database, planned.scope, now, hospital.settings.freeze)
-    for place, one in enumerate(found, 1):
-        database.insert(
+    _list(hospital, suspension, found, 0)
+    _tell(hospital, number, "suspension.applied", actor, visits=len(found))
+
+
+def _list(hospital: Hospital, suspension: int, found: Sequence[Affected], after: int) -> None:
+    """Note whom it concerns, in the order they are served."""
+    for place, one in enumerate(found, after + 1):
+        hospital.database.insert(
             SuspensionVisit, suspension=suspension, appointment=one.appointment, position=place, rank=one.rank,
             old_start_at=one.start_at, old_group=one.group, flags=dump(one.flags),
         )  # fmt: skip
-    _tell(hospital, number, "suspension.applied", actor, visits=len(found))
 
 
 def end(
@@ -172,7 +181,21 @@ def _end(
     if found.kind in OF_THE_CALENDAR:
         bump(database, "catalogue")
     closing.align(hospital, days, resources)
+    _list_again(hospital, found.id)
     _tell(hospital, found.number, "suspension.ended", actor, move_back=move_back)
+
+
+def _list_again(hospital: Hospital, suspension: int) -> None:
+    """What it had opened is closed now: who was booked there, or moved there, is concerned as well."""
+    database = hospital.database
+    scope = [Closure(*row) for row in database.rows(affected.SCOPE, suspension)]
+    found = affected.visits(database, scope, hospital.clock.now(), hospital.settings.freeze)
+    known: dict[int, str] = dict(database.rows(OUTCOMES, suspension))
+    for one in found:
+        if known.get(one.appointment) in ("moved", "moved_along"):
+            database.rows(AGAIN, one.start_at, one.group, suspension, one.appointment)
+    last = database.value("SELECT coalesce(max(position), 0) FROM suspension_visit WHERE suspension_id = ?", suspension)
+    _list(hospital, suspension, [one for one in found if one.appointment not in known], last)
 
 
 def _concerned(hospital: Hospital, found: SuspensionStatus) -> tuple[list[date], list[int]]:
