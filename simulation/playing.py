@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from examlane import Finding, FindingKind
-from examlane.appointments import booking, reporting, status
-from examlane.appointments.reporting import Judgement
+from examlane import Finding, FindingKind, reporting
+from examlane.appointments import booking, status
 from examlane.appointments.status import ItemStatus
 from examlane.arrival import noshow
 from examlane.clock import SetClock
@@ -19,6 +18,7 @@ from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
 from examlane.orders.release import PaymentData
 from examlane.records.audit import Actor
+from examlane.reporting import Judgement
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import PastExamination
 from examlane.worker import publish

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
-from examlane.appointments.reporting import Judgement, PaymentAnswer
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
@@ -18,6 +17,7 @@ from examlane.insight.trials import Decision, Trial
 from examlane.replanning.closing import KINDS
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
 from examlane.replanning.suspensions import Foreseen, Preview
+from examlane.reporting import Judgement, PaymentAnswer
 from examlane.storage.fields import instant, maybe_instant
 
 

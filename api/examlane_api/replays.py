@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from examlane.appointments import booking, reporting, status
+from examlane import reporting
+from examlane.appointments import booking, status
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay

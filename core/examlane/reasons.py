@@ -52,6 +52,17 @@ REASONS: dict[str, Text] = {
     "moved_by_suspension": Text("原时间停用，已改约", "the old time was suspended: moved"),
     "back_in_place": Text("停用结束，恢复原时间", "the suspension has ended: back at the old time"),
     "not_together": Text("同行程检查不能一并改约，已转人工", "exams that belong together find no common time: desk"),
+    "sent_back": Text("申请单已退回，请医生重新开单，号源为您保留", "sent back: the doctor orders anew, the place is kept"),
+    "voided": Text("申请单已作废", "the order was voided"),
+    "reissued": Text("已由新申请单替代", "a new order took its place"),
+    "taken_over": Text("沿用原申请单的预约", "takes over the place of the order it replaces"),
+    "part_paid": Text("已部分缴费，缴清后自动预约", "partly paid: booked once all is paid"),
+    "refund_requested": Text("已申请退费，预约已取消", "a refund was asked for: not booked"),
+    "refunded": Text("已退费", "refunded"),
+    "paid_twice": Text("重复缴费，请退费", "paid twice: refund one payment"),
+    "paid_in_vain": Text("申请单已作废或被替代，请退费或转至新申请单", "paid for a void order: refund or carry over"),
+    "refund_after_start": Text("检查已开始后收到退费", "refunded although the exam had begun"),
+    "not_reissued": Text("退回的申请单未重新开立，号源已释放", "not ordered anew in time: the place was given back"),
     "replaced": Text("已合并", "merged into another appointment"),
 }
 

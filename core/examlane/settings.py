@@ -25,6 +25,8 @@ class Settings:
     tentative_cutoff: timedelta = timedelta(hours=24)
     """A tentative visit whose gate is still closed this long before its start loses its seat."""
     hold: timedelta = timedelta(minutes=5)
+    void_hold: timedelta = timedelta(minutes=15)
+    """A place whose order was voided is kept this long for a new order, where the message does not say what follows."""
     other_campus_days: int = 3
     """Another campus is used when it is at least this many days earlier."""
     emergency_within: timedelta = timedelta(hours=4)

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from examlane import EvidenceView, GateAnswer, GateClosed, GateOpen, OrderView, Text, hookimpl
-from examlane.appointments import changes, choosing, reporting
+from examlane import EvidenceView, GateAnswer, GateClosed, GateOpen, OrderView, Text, hookimpl, reporting
+from examlane.appointments import changes, choosing
 from examlane.errors import Conflict, Refused
 from examlane.insight import invariants
 from examlane.testing import DATA, TESTER, World, small_hospital

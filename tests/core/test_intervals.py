@@ -23,8 +23,9 @@ from examlane import (
     Text,
     hookimpl,
     interval_of,
+    reporting,
 )
-from examlane.appointments import choosing, reporting
+from examlane.appointments import choosing
 from examlane.capacity.calendar import Calendar
 from examlane.domain import Finding, FindingKind
 from examlane.errors import Refused

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
-from examlane.appointments import booking, changes, reporting, visits
+from examlane import reporting
+from examlane.appointments import booking, changes, visits
 from examlane.clock import SetClock
 from examlane.domain import EncounterClass
 from examlane.extension.plugins import Plugins

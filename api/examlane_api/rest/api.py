@@ -15,7 +15,8 @@ from flask import Flask, Response, abort, current_app, g, request
 from flask_smorest import Api, Blueprint
 from werkzeug.exceptions import HTTPException
 
-from examlane.appointments import reporting, status
+from examlane import reporting
+from examlane.appointments import status
 from examlane.domain import Text
 from examlane.errors import ExamlaneError, Unavailable
 from examlane.hospital import Hospital

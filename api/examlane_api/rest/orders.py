@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from examlane.appointments import reporting, status
+from examlane import reporting
+from examlane.appointments import status
 from examlane.domain import Fact
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import EncounterData, OrderData, OrderLine

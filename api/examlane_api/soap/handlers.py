@@ -11,7 +11,8 @@ from typing import Any
 
 from flask import g, request
 
-from examlane.appointments import changes, choosing, reporting, status
+from examlane import reporting
+from examlane.appointments import changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import noshow
 from examlane.domain import Text

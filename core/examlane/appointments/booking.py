@@ -16,10 +16,12 @@ from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.intervals import DAY, PAIRED, TOGETHER
 from examlane.orders.snapshot import OpenItem
+from examlane.orders.snapshot import Visit as BookedVisit
 from examlane.planning.allocation import EXTRA
 from examlane.planning.constraints import audiences
 from examlane.planning.judging import NamedGate, Verdict
 from examlane.planning.planner import Plan, PlannedVisit, Planner
+from examlane.planning.takeover import TAKEN_OVER, take_over
 from examlane.reasons import REASONS
 from examlane.records import events, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
@@ -31,9 +33,11 @@ ATTEMPTS = 4
 RETRY_SECONDS = 5
 GIVE_UP_AFTER = 5
 UPDATE_ITEM = """UPDATE order_item SET state = ?, findings = ?, fills = ?, earliest_at = ?, reason = ?
-WHERE id = ? AND state NOT IN ('cancelled', 'fulfilled') RETURNING id"""
+WHERE id = ? AND state NOT IN ('cancelled', 'fulfilled', 'withdrawn', 'replaced') RETURNING id"""
 ON_CLOSED_SLOTS = """SELECT s.id FROM claim c JOIN slot s ON s.id = c.slot_id
 WHERE c.appointment_id = ? AND c.released_at IS NULL AND s.closed = 1"""
+LEAVE_PLACE = """UPDATE appointment_item SET active = ?, outcome = ?, held_until = ?
+WHERE order_item_id = ? AND active = 1 RETURNING id"""
 UPSERT_GATE = """INSERT INTO gate (order_item_id, kind, state, code, reason, next_action, owner, payable, valid_until,
 plugin, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (order_item_id, kind) DO UPDATE SET state = excluded.state, code = excluded.code, reason = excluded.reason,
@@ -57,7 +61,7 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
     for _ in range(ATTEMPTS):
         state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
         try:
-            plan = Planner(hospital, state, hospital.clock.now()).plan()
+            plan = Planner(hospital, state, hospital.clock.now()).plan(take_over if state.held else None)
             booked = hospital.database.write(partial(_commit, hospital, plan, actor))
         except StalePlan:
             continue
@@ -144,6 +148,8 @@ def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
     for verdict in plan.verdicts:
         _store_verdict(hospital, plan, verdict, actor)
     _follow_gates(hospital, plan, actor)
+    for visit in plan.visits:
+        _leave_places(hospital, plan, visit)
     booked = tuple(_book(hospital, plan, visit, actor) for visit in plan.visits)
     placed = [(appointment, visit.items) for appointment, visit in zip(booked, plan.visits, strict=True)]
     store_intervals(hospital, plan, placed)
@@ -250,15 +256,37 @@ def _replan(
     unchanged = visit.starts_at == kept.starts_at and same_segments and set(visit.visit.items) == set(kept.items)
     if unchanged and not database.rows(ON_CLOSED_SLOTS, kept.id):
         return kept.id
+    added = [item.id for item in visit.items if item.key not in kept.items]
+    if _as_it_stands(visit, kept):
+        visits.hand_over(
+            database, kept.id, kept.version, kept.state, added, actor, now, evidence=evidence, preparation=preparation,
+            explanation=dump(visit.explanation),
+        )  # fmt: skip
+        return kept.id
     visits.release_claims(database, kept.id, now)
     seats = audiences(visit.items[0].order.encounter.encounter_class, hospital.settings, now)
     place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats, visit.segments)
-    added = [item.id for item in visit.items if item.key not in kept.items]
     visits.move(
         database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason=plan.reason, evidence=evidence,
         add_items=added, preparation=preparation, explanation=dump(visit.explanation),
     )  # fmt: skip
     return kept.id
+
+
+def _as_it_stands(visit: PlannedVisit, kept: BookedVisit) -> bool:
+    """Whether a re-issued order needs just the seats that were kept for it."""
+    same = (visit.starts_at, visit.ends_at, visit.option.group) == (kept.starts_at, kept.ends_at, kept.group)
+    starts = visit.segments or tuple(start for start, _ in kept.segments)
+    return visit.explanation["code"] == TAKEN_OVER and same and starts == tuple(start for start, _ in kept.segments)
+
+
+def _leave_places(hospital: Hospital, plan: Plan, visit: PlannedVisit) -> None:
+    """The withdrawn items make room for those that replace them; a place that nobody takes is given back shortly."""
+    database, now = hospital.database, epoch(hospital.clock.now())
+    taken = bool(visit.replaces)
+    for old in (plan.taken_over[item.id] for item in visit.items if item.id in plan.taken_over):
+        database.rows(LEAVE_PLACE, int(not taken), "replaced" if taken else "", None if taken else now, old)
+        database.rows("UPDATE order_item SET state = 'replaced', reason = 'reissued' WHERE id = ? RETURNING id", old)
 
 
 def _itinerary(hospital: Hospital, plan: Plan, visit: PlannedVisit) -> int | None:

@@ -20,6 +20,8 @@ from examlane.storage.fields import epoch
 ATTEMPTS = 4
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
+ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
+KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NOT NULL"
 # What the rules say of an item stays as it is when its visit goes; only an exam that is done after all is done no more.
 LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' WHEN state = 'fulfilled' THEN 'accepted'
 ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
@@ -72,6 +74,8 @@ def _change(
         current = status.appointment(hospital, number)
         fresh(current, version)
         states.check(current.state, after)
+        if current.state == "held" and after == "booked" and _awaits_another_order(hospital, current):
+            raise Conflict("order_withdrawn", ORDER_WITHDRAWN)
         expired = current.hold_expires_at is not None and current.hold_expires_at <= hospital.clock.now()
         if current.state == "held" and after == "booked" and expired:
             raise Conflict("hold_expired", Text("保留已过期，请重新选择", "the hold has expired: choose again"))
@@ -83,6 +87,10 @@ def _change(
         return current.id
 
     return by_id(hospital, tried(attempt))
+
+
+def _awaits_another_order(hospital: Hospital, current: AppointmentStatus) -> bool:
+    return bool(hospital.database.value(KEPT_PLACE, current.id))
 
 
 def _write_change(
@@ -153,10 +161,12 @@ def expire_tentative(hospital: Hospital, actor: Actor) -> int:
 
 
 def expire_holds(hospital: Hospital, actor: Actor) -> int:
-    """Give back what was held too long; returns how many holds ended."""
+    """Give back what somebody held too long; returns how many holds ended. Places kept for an order end elsewhere."""
     now = hospital.clock.now()
     rows = hospital.database.rows(
-        "SELECT number FROM appointment WHERE state = 'held' AND hold_expires_at <= ?", epoch(now)
+        "SELECT number FROM appointment a WHERE state = 'held' AND hold_expires_at <= ? AND NOT EXISTS "
+        "(SELECT 1 FROM appointment_item i WHERE i.appointment_id = a.id AND i.active = 1 AND i.held_until IS NOT NULL)",
+        epoch(now),
     )
     return sum(_expired(hospital, number, actor, "hold ended", "cancelled") for (number,) in rows)
 

@@ -29,6 +29,10 @@ NEXT_STEPS = {
     "conflict_repeated": Text("手工预约", "book by hand"),
     "suspended": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
     "suspended_here": Text("患者已到：换机检查、加号或改约", "the patient is here: another device, a seat, another time"),
+    "paid_twice": Text("联系收费处退还一次缴费", "have the cashier refund one payment"),
+    "paid_in_vain": Text("联系收费处退费，或由医生在新申请单中结转", "refund it, or let the new order carry it over"),
+    "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),
+    "not_reissued": Text("联系开单医生", "ask the ordering doctor"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(

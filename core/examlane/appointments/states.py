@@ -32,17 +32,25 @@ MOVES: dict[str, frozenset[str]] = {
     START: frozenset({"held", "booked"}),
     "held": frozenset({"held", "booked", "cancelled", "expired"}),
     "booked": frozenset(
-        {"booked", "tentative", "checked_in", "in_progress", "fulfilled", "no_show", "cancelled", "suspended", "replaced",
-         "not_done"}
+        {"booked", "held", "tentative", "checked_in", "in_progress", "fulfilled", "no_show", "cancelled", "suspended",
+         "replaced", "not_done"}
     ),
-    "tentative": frozenset({"booked", "tentative", "checked_in", "cancelled", "expired", "suspended", "replaced"}),
+    "tentative": frozenset(
+        {"booked", "held", "tentative", "checked_in", "cancelled", "expired", "suspended", "replaced"}
+    ),
     "checked_in": frozenset(
-        {"booked", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled",
-         "no_show", "suspended"}
+        {"booked", "held", "checked_in", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done",
+         "cancelled", "no_show", "suspended"}
     ),
-    "called": frozenset({"checked_in", "called_absent", "deferred", "in_progress", "fulfilled", "not_done"}),
-    "called_absent": frozenset({"checked_in", "called", "no_show", "cancelled", "in_progress", "fulfilled"}),
-    "deferred": frozenset({"checked_in", "called", "not_done", "cancelled", "no_show", "in_progress", "booked"}),
+    "called": frozenset(
+        {"checked_in", "held", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled"}
+    ),
+    "called_absent": frozenset(
+        {"checked_in", "held", "called_absent", "called", "no_show", "cancelled", "in_progress", "fulfilled"}
+    ),
+    "deferred": frozenset(
+        {"checked_in", "held", "deferred", "called", "not_done", "cancelled", "no_show", "in_progress", "booked"}
+    ),
     "in_progress": frozenset({"fulfilled", "not_done", "checked_in"}),
     "no_show": frozenset({"booked", "checked_in", "in_progress", "fulfilled", "cancelled"}),
     "suspended": frozenset({"booked", "cancelled"}),
@@ -52,7 +60,8 @@ MOVES: dict[str, frozenset[str]] = {
     "expired": frozenset(),
     "replaced": frozenset(),
 }  # fmt: skip
-"""From each state, where an appointment may go. `booked` to `booked` is a reschedule."""
+"""From each state, where an appointment may go. `booked` to `booked` is a reschedule; what is booked is `held` again
+when its order is withdrawn and may be replaced. From a state to itself: some of its exams left the visit."""
 
 ACTIVE = frozenset({"held", "booked", "tentative", "checked_in", "called", "called_absent", "deferred", "in_progress"})
 RELEASING = frozenset({"cancelled", "expired", "replaced", "suspended", "not_done"})

@@ -92,7 +92,7 @@ def of_order(hospital: Hospital, number: str) -> list[ItemStatus]:
 
 def of_patient(hospital: Hospital, patient: int) -> list[ItemStatus]:
     """Every open item of a patient."""
-    return _items(hospital, "WHERE oi.patient_id = ? AND oi.state <> 'cancelled'", patient)
+    return _items(hospital, "WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'replaced')", patient)
 
 
 def appointment(hospital: Hospital, number: str) -> AppointmentStatus:
@@ -194,7 +194,7 @@ def _appointments(database: Database, where: str, *values: Any) -> dict[int, App
     items: dict[int, list[str]] = defaultdict(list)
     for key, item in database.rows(
         "SELECT ai.appointment_id, oi.key FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id "
-        f"WHERE ai.appointment_id IN ({marks}) ORDER BY oi.id",
+        f"WHERE ai.appointment_id IN ({marks}) AND ai.outcome NOT IN ('left', 'replaced') ORDER BY oi.id",
         *(row[0] for row in rows),
     ):
         items[key].append(item)

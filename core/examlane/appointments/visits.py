@@ -29,10 +29,20 @@ from examlane.storage.ledger import (
 from examlane.visit import TICK_MINUTES, Need, Segment, VisitOption
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+TAKEN_OVER = "taken_over"
 QUEUE = """INSERT INTO queue_counter (group_id, day, last) VALUES (?, ?, 1)
 ON CONFLICT (group_id, day) DO UPDATE SET last = queue_counter.last + 1 RETURNING last"""
 CHANGE = """UPDATE appointment SET state = ?, version = version + 1 WHERE id = ? AND version = ?
 RETURNING version, number, start_at, end_at, department"""
+
+
+HAND_OVER = """UPDATE appointment SET state = 'booked', version = version + 1, hold_expires_at = NULL, preparation = ?,
+explanation = ? WHERE id = ? AND version = ? RETURNING version, number, start_at, end_at, department"""
+GIVE_UP = """UPDATE claim SET released_at = ? WHERE appointment_id = ? AND segment = ? AND released_at IS NULL
+AND EXISTS (SELECT 1 FROM slot s WHERE s.id = claim.slot_id AND s.start_at >= ?) RETURNING slot_id, seats"""
+HELD_SEATS = "SELECT slot_id, seats FROM claim WHERE appointment_id = ? AND released_at IS NULL ORDER BY id"
+RETURN_ITEMS = "UPDATE appointment_item SET active = 1 WHERE appointment_id = ? AND outcome = '' RETURNING id"
+"""What left a visit for good, or was replaced in it, says so in its outcome and does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ def move(
     times = _times(database, catalogue.calendar, group, place)
     row = database.row(
         """UPDATE appointment SET state = 'booked', version = version + 1, group_id = ?, day = ?, start_at = ?,
-end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '',
+end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '', hold_expires_at = NULL,
 moved_by_patient = CASE WHEN ? = 1 THEN 1 ELSE moved_by_patient END,
 preparation = coalesce(?, preparation), explanation = coalesce(?, explanation)
 WHERE id = ? AND version = ? RETURNING version, number, department""",
@@ -200,11 +210,51 @@ WHERE id = ? AND version = ? RETURNING version, number, department""",
     if row is None:
         raise SlotTaken("the appointment changed meanwhile")
     database.rows("DELETE FROM appointment_segment WHERE appointment_id = ? RETURNING id", appointment)
-    database.rows("UPDATE appointment_item SET active = 1 WHERE appointment_id = ? RETURNING id", appointment)
+    database.rows(RETURN_ITEMS, appointment)
     for item in add_items:
         database.insert(AppointmentItem, appointment=appointment, order_item=item)
     _write_claims(database, appointment, place)
     _version(database, appointment, row[1], row[0], before, "booked", place, evidence, reason, row[2], actor, now)
+
+
+def hand_over(
+    database: Database, appointment: int, version: int, before: str, items: Iterable[int], actor: Actor, now: datetime, *,
+    evidence: str, preparation: str, explanation: str,
+) -> None:  # fmt: skip
+    """Let other items take a visit over as it stands: the same number and seats, the next version."""
+    states.check(before, "booked")
+    row = database.row(HAND_OVER, preparation, explanation, appointment, version)
+    if row is None:
+        raise SlotTaken("the appointment changed meanwhile")
+    for item in items:
+        database.insert(AppointmentItem, appointment=appointment, order_item=item)
+    _version(
+        database, appointment, row[1], row[0], before, "booked", (row[2], row[3]), evidence, TAKEN_OVER, row[4], actor, now
+    )
+
+
+def shrink(
+    database: Database, appointment: int, version: int, state: str, ends: Sequence[int], actor: Actor, now: datetime, *,
+    reason: str,
+) -> None:  # fmt: skip
+    """Give back the seats of a visit beyond the new ends of its segments; start, state and number stay."""
+    states.check(state, state)
+    row = database.row(CHANGE, state, appointment, version)
+    if row is None:
+        raise SlotTaken("the appointment changed meanwhile")
+    for position, end in enumerate(ends):
+        slots.give_back(database, database.rows(GIVE_UP, epoch(now), appointment, position, end))
+        database.rows(
+            "UPDATE appointment_segment SET end_at = ? WHERE appointment_id = ? AND position = ? AND end_at > ? "
+            "RETURNING id",
+            end, appointment, position, end,
+        )  # fmt: skip
+    times = database.rows(
+        "UPDATE appointment SET end_at = ? WHERE id = ? RETURNING start_at, end_at", max(ends), appointment
+    )
+    held = database.rows(HELD_SEATS, appointment)
+    _version(database, appointment, row[1], row[0], state, state, times[0], "{}", reason, row[4], actor, now,
+             claims=dump(held))  # fmt: skip
 
 
 def change_state(
@@ -267,10 +317,11 @@ def _write_claims(database: Database, appointment: int, place: Place) -> None:
 
 def _version(
     database: Database, appointment: int, number: str, version: int, before: str, after: str,
-    place: Place | tuple[int, int], evidence: str, reason: str, department: str, actor: Actor, now: datetime,
+    place: Place | tuple[int, int], evidence: str, reason: str, department: str, actor: Actor, now: datetime, *,
+    claims: str = "[]",
 ) -> None:  # fmt: skip
     start, end = (place.start_at, place.end_at) if isinstance(place, Place) else place
-    claims = dump(place.seats()) if isinstance(place, Place) else "[]"
+    claims = dump(place.seats()) if isinstance(place, Place) else claims
     at = epoch(now)
     database.insert(
         AppointmentVersion, appointment=appointment, version=version, from_state=before, state=after, start_at=start,

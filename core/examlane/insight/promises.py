@@ -213,7 +213,8 @@ RULES = (
         "gate_respected",
         Text("已预约项目的前置条件均满足且到检查时仍有效", "a booked item's gates are open, and still are at its start"),
         """SELECT a.number || ' ' || g.kind FROM appointment a JOIN appointment_item i ON i.appointment_id = a.id
-JOIN gate g ON g.order_item_id = i.order_item_id WHERE i.active = 1 AND a.state IN ('booked', 'held')
+JOIN gate g ON g.order_item_id = i.order_item_id
+WHERE i.active = 1 AND i.held_until IS NULL AND a.state IN ('booked', 'held')
 AND (g.state <> 'open' OR g.valid_until < a.start_at)""",
     ),
     # A distance is written again when a visit is moved: the newest row of a pair and rule is the one that counts.
@@ -236,7 +237,8 @@ OR (i.relation = 'exclude' AND b.start_at < a.end_at AND a.start_at - b.end_at <
         Text("自动预约的项目已通过审核并已放行", "an automatically booked item is accepted and released"),
         f"""SELECT a.number FROM appointment a JOIN appointment_item i ON i.appointment_id = a.id
 JOIN order_item oi ON oi.id = i.order_item_id
-WHERE i.active = 1 AND a.state IN ({ACTIVE}) AND a.state <> 'tentative' AND (oi.state = 'cancelled'
+WHERE i.active = 1 AND i.held_until IS NULL AND a.state IN ({ACTIVE}) AND a.state <> 'tentative'
+AND (oi.state IN ('cancelled', 'withdrawn', 'replaced')
 OR (a.automatic = 1 AND (oi.state NOT IN ('accepted', 'fulfilled') OR oi.release = '')))""",
     ),
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from examlane.capacity.catalogue import Catalogue
 from examlane.domain import EncounterClass, ExamItem, Fact, Priority, Text
-from examlane.errors import Conflict, InvalidInput, NotFound
+from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.orders import patients, release
 from examlane.orders.patients import PatientData
 from examlane.records import audit, jobs, receipts
@@ -21,6 +22,16 @@ from examlane.storage.fields import dump, epoch, maybe_epoch
 from examlane.storage.models import Encounter, Order, OrderItem
 
 ORDER_EXISTS = Text("申请单号已存在", "an order with this number exists")
+NOT_REPLACEABLE = Text("只能替代同一患者的另一申请单", "only another order of the same patient can be replaced")
+ALREADY_REPLACED = Text("原申请单已被另一申请单替代", "another order has replaced that one")
+OTHER_HEIR = """SELECT 1 FROM exam_order o JOIN order_item oi ON oi.order_id = o.id WHERE o.replaces = ? AND o.number <> ?
+AND oi.state NOT IN ('cancelled', 'rejected', 'withdrawn', 'replaced')"""
+STORED = """SELECT o.id, o.patient_id, e.encounter_class FROM exam_order o JOIN encounter e ON e.id = o.encounter_id
+WHERE o.number = ?"""
+PAID_BEFORE = """SELECT oi.id FROM order_item oi JOIN exam_order o ON o.id = oi.order_id
+JOIN exam_item i ON i.id = oi.item_id WHERE o.number = ? AND i.code = ? AND oi.payment = 'paid' ORDER BY oi.id LIMIT 1"""
+CARRIED = """UPDATE order_item SET payment = 'paid', release = CASE WHEN release = '' THEN ? ELSE release END,
+released_at = coalesce(released_at, ?) WHERE key = ? RETURNING id"""
 OTHER_PATIENT = Text("就诊号属于另一患者", "the encounter belongs to another patient")
 
 
@@ -41,6 +52,7 @@ class OrderLine:
     item: str
     confirmed: tuple[str, ...] = ()
     confirm_reason: str = ""
+    price: str = ""
 
     @property
     def confirmations(self) -> Mapping[str, str]:
@@ -65,11 +77,13 @@ class OrderData:
     drawing: str = ""
     replaces: str = ""
     verified: bool = False
+    carry_payment: bool = False
+    """Whether what was paid for the replaced order counts for this one."""
 
 
 def check(catalogue: Catalogue, order: OrderData, now: datetime) -> None:
     """Raise `InvalidInput` with every problem at once: unknown items and departments, double lines, future times."""
-    problems = [*_line_problems(catalogue, order)]
+    problems = line_problems(catalogue, order.lines)
     if order.ordering_department not in catalogue.departments:
         problems.append(("/ordering_department", Text("未知的开单科室", "unknown ordering department")))
     if order.encounter.campus and order.encounter.campus not in catalogue.campuses:
@@ -85,10 +99,11 @@ def check(catalogue: Catalogue, order: OrderData, now: datetime) -> None:
         raise InvalidInput(problems)
 
 
-def _line_problems(catalogue: Catalogue, order: OrderData) -> list[tuple[str, Text]]:
+def line_problems(catalogue: Catalogue, lines: Sequence[OrderLine]) -> list[tuple[str, Text]]:
+    """What is wrong with the lines of an order: unknown items, a line number used twice."""
     problems = []
     seen: set[int] = set()
-    for index, line in enumerate(order.lines):
+    for index, line in enumerate(lines):
         if line.line in seen:
             problems.append((f"/items/{index}/line", Text("行号重复", "this line number is used twice")))
         seen.add(line.line)
@@ -99,6 +114,15 @@ def _line_problems(catalogue: Catalogue, order: OrderData) -> list[tuple[str, Te
     return problems
 
 
+def check_replaced(database: Database, order: OrderData, patient: int | None) -> None:
+    """Raise `Refused` unless an order may take the place of the one it names; one that is not known yet is no hindrance."""
+    row = database.row("SELECT patient_id FROM exam_order WHERE number = ?", order.replaces)
+    if order.replaces == order.number or (row is not None and row[0] != patient):
+        raise Refused("not_replaceable", NOT_REPLACEABLE, "/replaces")
+    if database.value(OTHER_HEIR, order.replaces, order.number):
+        raise Conflict("already_replaced", ALREADY_REPLACED, "/replaces")
+
+
 def record(
     database: Database,
     catalogue: Catalogue,
@@ -107,6 +131,7 @@ def record(
     actor: Actor,
     now: datetime,
     key: RequestKey | None = None,
+    notice: release.Notice | None = None,
 ) -> int:
     """Store an order as a fact and mark its patient's plan due; returns the patient's id.
 
@@ -121,7 +146,9 @@ def record(
         version = _make_room(database, order.number, patient)
         _store(database, catalogue, settings, order, patient, encounter, version, now)
         jobs.mark_due(database, patient, epoch(now))
-        release.adopt(database, order.number, settings, now)
+        if order.carry_payment:
+            _carry_payment(database, order, settings, now)
+        release.adopt(database, order.number, settings, now, notice)
         audit.record(database, actor, "order.submit", "order", order.number, epoch(now), items=len(order.lines))
         return patient
 
@@ -169,30 +196,62 @@ def _store(
     database: Database, catalogue: Catalogue, settings: Settings, order: OrderData, patient: int, encounter: int,
     version: int, now: datetime,
 ) -> None:  # fmt: skip
-    context = {
-        name: {"value": fact.value, "observed_at": maybe_epoch(fact.observed_at), "source": fact.source}
-        for name, fact in order.context.items()
-    }
     key = database.insert(
         Order, number=order.number, patient=patient, encounter=encounter,
         ordering_department=order.ordering_department, doctor=order.doctor, priority=order.priority.value,
-        context=dump(context), note=order.note, drawing=order.drawing, replaces=order.replaces,
+        context=dump(context_as_data(order.context)), note=order.note, drawing=order.drawing, replaces=order.replaces,
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     for line in order.lines:
-        release = _release(settings, order, catalogue.item(line.item))
-        database.insert(
-            OrderItem, key=f"{order.number}/{line.line}", order=key, patient=patient, line=line.line,
-            item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release,
-            released_at=epoch(now) if release else None,
-        )  # fmt: skip
+        item = catalogue.item(line.item)
+        release = _released_by(settings, order.encounter.encounter_class, item, order.verified)
+        _insert_line(database, catalogue, order.number, key, patient, line, release, now)
 
 
-def _release(settings: Settings, order: OrderData, item: ExamItem) -> str:
+def context_as_data(context: Mapping[str, Fact]) -> dict[str, Any]:
+    """Clinical facts as the table keeps them."""
+    return {
+        name: {"value": fact.value, "observed_at": maybe_epoch(fact.observed_at), "source": fact.source}
+        for name, fact in context.items()
+    }
+
+
+def add_line(
+    database: Database, catalogue: Catalogue, settings: Settings, order: str, line: OrderLine, now: datetime
+) -> None:
+    """Add an exam to an order that is stored; inside a write transaction."""
+    key, patient, encounter_class = database.rows(STORED, order)[0]
+    verified = bool(database.value("SELECT 1 FROM order_item WHERE order_id = ? AND release = 'verified'", key))
+    release = _released_by(settings, EncounterClass(encounter_class), catalogue.item(line.item), verified)
+    _insert_line(database, catalogue, order, key, patient, line, release, now)
+
+
+def _insert_line(
+    database: Database, catalogue: Catalogue, number: str, order: int, patient: int, line: OrderLine, release: str,
+    now: datetime,
+) -> None:  # fmt: skip
+    database.insert(
+        OrderItem, key=f"{number}/{line.line}", order=order, patient=patient, line=line.line,
+        item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release, price=line.price,
+        released_at=epoch(now) if release else None,
+    )  # fmt: skip
+
+
+def _carry_payment(database: Database, order: OrderData, settings: Settings, now: datetime) -> None:
+    """What was paid for an item of the replaced order is paid for the same exam of this one."""
+    rule = settings.release[order.encounter.encounter_class] == "paid"
+    for line in order.lines:
+        paid = database.value(PAID_BEFORE, order.replaces, line.item)
+        if paid is not None:
+            database.rows("UPDATE order_item SET payment = 'carried' WHERE id = ? RETURNING id", paid)
+            database.rows(CARRIED, "paid" if rule else "", epoch(now) if rule else None, f"{order.number}/{line.line}")
+
+
+def _released_by(settings: Settings, encounter_class: EncounterClass, item: ExamItem, verified: bool) -> str:
     """The fact that lets an item be booked, as far as the order itself brings it. What costs nothing is not paid for."""
-    rule = settings.release[order.encounter.encounter_class]
+    rule = settings.release[encounter_class]
     if rule == "paid" and item.attributes.get("zero_fee") is True:
         return "zero_fee"
-    if rule == "paid" or (rule == "verified" and not order.verified):
+    if rule == "paid" or (rule == "verified" and not verified):
         return ""
     return rule

@@ -35,11 +35,11 @@ HEAD = """SELECT p.sex, p.birth_date, p.out_of_town, p.version,
 FROM patient p WHERE p.id = ?"""
 ITEMS = """SELECT oi.id, oi.key, oi.state, oi.fills, oi.confirmed, oi.payment, oi.release, oi.reason, i.code,
 o.id, o.number, o.ordering_department, o.priority, o.context, o.note, o.ordered_at,
-e.id, e.number, e.encounter_class, e.ward, e.campus, e.needs, ai.appointment_id
+e.id, e.number, e.encounter_class, e.ward, e.campus, e.needs, o.replaces, ai.appointment_id
 FROM order_item oi JOIN exam_order o ON o.id = oi.order_id JOIN encounter e ON e.id = o.encounter_id
 JOIN exam_item i ON i.id = oi.item_id
 LEFT JOIN appointment_item ai ON ai.order_item_id = oi.id AND ai.active = 1
-WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'fulfilled')
+WHERE oi.patient_id = ? AND oi.state NOT IN ('cancelled', 'fulfilled', 'withdrawn', 'replaced')
 AND (oi.state <> 'rejected' OR ai.appointment_id IS NOT NULL OR EXISTS (SELECT 1 FROM order_item other
 WHERE other.order_id = oi.order_id AND other.state NOT IN ('cancelled', 'rejected'))) ORDER BY oi.id"""
 """Open items. An order that was rejected as a whole was never submitted: it waits to be sent again."""
@@ -51,7 +51,10 @@ WHERE a.patient_id = ? AND a.start_at > ? AND a.state NOT IN
 ('cancelled', 'expired', 'replaced', 'suspended', 'not_done', 'no_show') ORDER BY a.start_at"""
 APPOINTMENT_ITEMS = """SELECT ai.appointment_id, oi.key, i.code FROM appointment_item ai
 JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_item i ON i.id = oi.item_id
-WHERE oi.patient_id = ? AND ai.active = 1"""
+WHERE oi.patient_id = ? AND ai.active = 1 AND ai.held_until IS NULL"""
+HELD = """SELECT ai.appointment_id, oi.id, o.number, oi.line, i.code FROM appointment_item ai
+JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_order o ON o.id = oi.order_id
+JOIN exam_item i ON i.id = oi.item_id WHERE oi.patient_id = ? AND ai.active = 1 AND ai.held_until > ? ORDER BY oi.id"""
 SEGMENTS = """SELECT s.appointment_id, s.start_at, s.end_at FROM appointment_segment s
 JOIN appointment a ON a.id = s.appointment_id WHERE a.patient_id = ? AND a.start_at > ? ORDER BY s.start_at"""
 PAST = """SELECT i.code, p.start_at, p.end_at FROM past_examination p JOIN exam_item i ON i.id = p.item_id
@@ -76,6 +79,7 @@ class OpenItem:
     order: OrderView
     view: OrderItemView
     appointment: int | None
+    replaces: str = ""
 
     def waives(self, rule: IntervalRule) -> str:
         """The reason with which the doctor set a rule aside for this item, or nothing."""
@@ -103,6 +107,17 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPlace:
+    """A place in a visit that is kept for the order that replaces a withdrawn one."""
+
+    appointment: int
+    order_item: int
+    order: str
+    line: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     patient: PatientView
     version: int
@@ -114,6 +129,7 @@ class Snapshot:
     visits: tuple[Visit, ...]
     exams: tuple[Examination, ...]
     """Every exam of the patient that intervals look at: booked, done, and done elsewhere."""
+    held: tuple[HeldPlace, ...] = ()
 
     def context(self) -> Mapping[str, Fact]:
         """The newest known clinical facts over all open orders."""
@@ -133,16 +149,19 @@ def read(database: Database, catalogues: Catalogues, patient: int, now: datetime
     catalogue = catalogues.at(catalogue_version or 0)
     since = epoch(now - LOOK_BACK)
     visits = _visits(database, patient, since)
+    items = _items(database, catalogue, view, now)
+    replacing = any(item.replaces for item in items)
     return Snapshot(
         patient=view,
         version=version,
         rollout_version=rollout_version or 0,
         generation=generation,
         catalogue=catalogue,
-        items=_items(database, catalogue, view, now),
+        items=items,
         evidence=evidence_of(database, patient),
         visits=visits,
         exams=_exams(database, catalogue, patient, since, visits),
+        held=tuple(HeldPlace(*row) for row in database.rows(HELD, patient, epoch(now))) if replacing else (),
     )
 
 
@@ -161,14 +180,14 @@ def _item(
 ) -> OpenItem:
     key, name, state, fills, confirmed, payment, release, reason, code, order_id, *rest = row
     encounter_id, appointment = rest[6], rest[-1]
-    order = orders.setdefault(order_id, order_view(*rest[:6], *rest[7:-1]))
+    order = orders.setdefault(order_id, order_view(*rest[:6], *rest[7:-2]))
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
     view = OrderItemView(
         name, item, services, MappingProxyType(json.loads(fills)), MappingProxyType(json.loads(confirmed))
     )
     return OpenItem(
-        key, name, state, payment, release, reason, item.department, encounter_id, order, view, appointment
+        key, name, state, payment, release, reason, item.department, encounter_id, order, view, appointment, rest[-2]
     )
 
 

@@ -36,6 +36,8 @@ from examlane.reasons import REASONS
 UNAVAILABLE_NEXT = Text("联系科室登记台", "contact the department's desk")
 LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended")
 """After these an item is booked again only when somebody asks for it."""
+NOT_PAID = ("part_paid", "refund_requested", "refunded")
+"""States of a payment that are reasons of their own."""
 BOOKABLE_MODES = (BookingMode.AUTOMATIC, BookingMode.MANUAL)
 
 
@@ -325,7 +327,8 @@ def _followed(verdict: Verdict, mode: DepartmentMode, release: str) -> Verdict:
     if not services:
         return replace(verdict, reason="no_service", desk="no_service")
     if not verdict.item.release:
-        return replace(verdict, reason="awaiting_payment" if release == "paid" else "awaiting_release")
+        owed = verdict.item.payment if verdict.item.payment in NOT_PAID else "awaiting_payment"
+        return replace(verdict, reason=owed if release == "paid" else "awaiting_release")
     if not services.intersection(BOOKABLE_MODES):
         mode_of_service = next(iter(sorted(services)))
         reason = mode_of_service.value if mode_of_service is not BookingMode.NONE else "not_bookable"

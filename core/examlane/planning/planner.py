@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from examlane.planning.judging import Judge, Verdict
 from examlane.visit import Visit, VisitOption
 
 REPLANNABLE = ("booked",)
+First = Callable[["Planner", "Plan", list[Verdict]], list[Verdict]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Plan:
     rules: list[IntervalRule] = field(default_factory=list)
     trace: list[Answer] = field(default_factory=list)
     watched: list[Question] = field(default_factory=list)
+    taken_over: dict[int, int] = field(default_factory=dict)
+    """New order items with the withdrawn ones whose places they take."""
     reason: str = "planned_together"
     """Why booked visits are moved by it, as their versions say."""
 
@@ -82,11 +85,13 @@ class Planner:
         self.not_before = self.calendar.midnight(first)
         self.allocator = Allocator(hospital, snapshot, self.rollout, self.judge, self.budget, self.days, now)
 
-    def plan(self) -> Plan:
-        """The patient's plan: everything that may be booked now, at its time."""
+    def plan(self, first: First | None = None) -> Plan:
+        """The patient's plan: everything that may be booked now, at its time; `first` plans some of it its own way."""
         verdicts = self.judge.verdicts(self.snapshot)
         plan = Plan(self.snapshot, verdicts, trace=self.budget.trace, watched=self.judge.watched)
         fresh = [verdict for verdict in verdicts if verdict.bookable and verdict.item.appointment is None]
+        if first is not None:
+            fresh = first(self, plan, fresh)
         for group in _together(fresh):
             self._plan_group(plan, group)
         return plan
@@ -98,7 +103,7 @@ class Planner:
         chosen = [verdict for verdict in verdicts if verdict.item.appointment in appointments]
         old = [visit for visit in self.snapshot.visits if visit.id in appointments and visit.state in REPLANNABLE]
         bookable = chosen and all(verdict.bookable for verdict in chosen)
-        found = self._solve(plan, chosen, old) if bookable else None
+        found = self.solve(plan, chosen, old) if bookable else None
         if found is not None and sum(len(visit.items) for visit in found) == len(chosen):
             self._accept(plan, found)
         return plan
@@ -106,11 +111,11 @@ class Planner:
     def _plan_group(self, plan: Plan, fresh: list[Verdict]) -> None:
         movable = self._movable(plan, fresh)
         if movable:
-            trial = self._solve(plan, [*fresh, *(verdict for verdict, _ in movable)], [old for _, old in movable])
+            trial = self.solve(plan, [*fresh, *(verdict for verdict, _ in movable)], [old for _, old in movable])
             if trial is not None and _nothing_later(trial):
                 self._accept(plan, trial)
                 return
-        self._accept(plan, self._solve(plan, fresh, []) or [])
+        self._accept(plan, self.solve(plan, fresh, []) or [])
         placed = {item.id for visit in plan.visits for item in visit.items}
         for verdict in fresh:
             if verdict.item.id not in placed:
@@ -144,14 +149,15 @@ class Planner:
 
     # Visits
 
-    def _solve(
+    def solve(
         self, plan: Plan, verdicts: Sequence[Verdict], freed: Sequence[BookedVisit]
     ) -> list[PlannedVisit] | None:
+        """Times for some items, the seats of `freed` visits counting as free; None: no department makes visits of them."""
         items = {verdict.item.key: verdict.item for verdict in verdicts}
         visits = self._visits(plan, verdicts)
         if not visits:
             return None
-        rules = self._rules(plan, verdicts)
+        rules = self.rules(plan, verdicts)
         preparations = {visit.key: self.preparation([items[key] for key in visit.items]) for visit in visits}
         visits = [self.limited(visit, preparations[visit.key], verdicts) for visit in visits]
         waiting = self._waiting(plan, verdicts)
@@ -161,7 +167,7 @@ class Planner:
         self.allocator.waiting = waiting
         result = self.allocator.allocate(visits, known, constraints, freed)
         plan.unplaced.update(result.unplaced)
-        return [self._planned(found, items, preparations[found.visit.key], freed) for found in result.found]
+        return [self.planned(found, items, preparations[found.visit.key], freed) for found in result.found]
 
     def _waiting(self, plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Visit, ...]:
         """The encounter's visits behind a closed gate, where a department may look ahead for them; no rule hangs on it."""
@@ -260,7 +266,8 @@ class Planner:
 
     # Constraints
 
-    def _rules(self, plan: Plan, verdicts: Sequence[Verdict]) -> list[IntervalRule]:
+    def rules(self, plan: Plan, verdicts: Sequence[Verdict]) -> list[IntervalRule]:
+        """The rules between exams for some items, kept with the plan; items whose rules failed are left unplaced."""
         departments = {verdict.item.department for verdict in verdicts}
         departments |= {exam.item.department for exam in self.snapshot.exams}
         rules, failed = self.interval_rules(departments)
@@ -294,13 +301,14 @@ class Planner:
             {key: frozenset(rule.rule for rule in rules if item.waives(rule)) for key, item in items.items()},
         )
 
-    def _planned(
+    def planned(
         self,
         found: Found,
         items: dict[str, OpenItem],
         preparation: tuple[Preparation, ...],
         freed: Sequence[BookedVisit],
     ) -> PlannedVisit:
+        """A visit with the time that was found for it, ready to be written."""
         visit, placement, proposal = found.visit, found.placement, found.proposal
         option = option_of(visit, placement)
         kept = tuple(occupied(visit, placement))

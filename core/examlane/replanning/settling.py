@@ -36,7 +36,8 @@ NOTE_UNDONE = "UPDATE suspension_visit SET undone = ?, version = ? WHERE id = ? 
 PENDING = "SELECT id FROM suspension_visit WHERE suspension_id = ? AND appointment_id = ? AND outcome = 'pending'"
 PLACE = """SELECT a.version, a.start_at, g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id
 WHERE a.id = ?"""
-LEAVE = "UPDATE order_item SET reason = ? WHERE key = ? AND state NOT IN ('cancelled', 'fulfilled') RETURNING id, state"
+LEAVE = """UPDATE order_item SET reason = ? WHERE key = ?
+AND state NOT IN ('cancelled', 'fulfilled', 'withdrawn', 'replaced') RETURNING id, state"""
 CLOSE_TASKS = """UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE appointment_id = ? AND code = ?
 AND closed_at IS NULL RETURNING id"""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from examlane import EncounterClass
-from examlane.appointments import changes, choosing, reporting, status
+from examlane import EncounterClass, reporting
+from examlane.appointments import changes, choosing, status
 from examlane.errors import Conflict, Refused
 from examlane.planning import gates
 from examlane.testing import MORNING, TESTER

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from examlane.appointments import booking, status
+from examlane.appointments import booking, desk, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue
+from examlane.corrections import withdrawing
 from examlane.domain import EncounterView, EvidenceView, Finding, GateOpen, OrderItemView, OrderView, PatientView
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
@@ -17,7 +18,7 @@ from examlane.orders import evidence, intake, patients, related, release, snapsh
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
 from examlane.orders.related import Ordered
-from examlane.orders.release import PaymentData
+from examlane.orders.release import Notice, Payable, PaymentData
 from examlane.planning.judging import Judge, NamedGate, state_of
 from examlane.records import receipts
 from examlane.records.audit import Actor
@@ -50,11 +51,36 @@ def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: Reques
     """Store an order, ask the rules, book what may be booked at once. Raises `InvalidInput`, `Conflict`."""
     catalogue = hospital.catalogues.current()
     intake.check(catalogue, order, hospital.clock.now())
+    if order.replaces:
+        _make_way(hospital, order, actor, key)
     patient = intake.record(
-        hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key
+        hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key, _notice(hospital)
     )
     booking.settle(hospital, patient, actor)
     return status.of_order(hospital, order.number)
+
+
+def _notice(hospital: Hospital) -> Notice:
+    """Hands a payment that somebody must look at to the desk."""
+
+    def open_task(item: Payable, code: str) -> None:
+        desk.open_task(
+            hospital.database, code, item.department, item.patient, item.id, hospital.clock.now(),
+            hospital.settings.desk_deadline,
+        )  # fmt: skip
+
+    return open_task
+
+
+def _make_way(hospital: Hospital, order: OrderData, actor: Actor, key: RequestKey | None) -> None:
+    """The order that is replaced is voided, if it was not: its places are kept for this one. Raises `Refused`."""
+    database = hospital.database
+    if key is not None and receipts.find(database, key) is not None:
+        return
+    patient = patients.find(database, order.patient.identifiers)
+    intake.check_replaced(database, order, patient)
+    if patient is not None:
+        withdrawing.make_way(hospital, order.replaces, patient, actor)
 
 
 def verify_order(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> list[ItemStatus]:
@@ -77,7 +103,8 @@ def report_payment(
     hospital: Hospital, payment: PaymentData, actor: Actor, key: RequestKey | None = None
 ) -> PaymentAnswer:
     """Store a payment, never refused; book at once unless others of the encounter are on their way."""
-    recorded = release.pay(hospital.database, hospital.settings, payment, actor, hospital.clock.now(), key)
+    notice = _notice(hospital)
+    recorded = release.pay(hospital.database, hospital.settings, payment, actor, hospital.clock.now(), key, notice)
     if recorded.patient is None:
         return PaymentAnswer("stored", ())
     if not recorded.awaits_others:
