@@ -51,6 +51,11 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "plugin.configure": ("PUT", "/departments/US/plugins/ecg/settings", {"settings": {}}),
     "department.policy": ("PUT", "/departments/US/policy", {"policy": {"grace_minutes": 20}}),
     # Orders sent back, changed, refunded; patients updated and merged; wards
+    "order.send_back": ("POST", "/orders/O1/return", {"reason": "资料不全"}),
+    "order.void": ("POST", "/orders/O1/void", {"reason": "开错"}),
+    "order.change": ("POST", "/orders/O1/changes", {"note": "左侧"}),
+    "order.refundable": ("GET", "/orders/O1/refundable", None),
+    "refund.report": ("POST", "/refunds", {"order": "O1", "kind": "requested", "at": "2026-11-23T07:55:00+08:00"}),
     # Arrival: walk-ins, calls, queues, bedside
     # No-shows and their consequences
     # Suspensions

@@ -90,11 +90,16 @@ def report_payment(body: dict[str, Any]) -> Mapping[str, Any]:
     )
 
 
+def order_line(line: Mapping[str, Any]) -> OrderLine:
+    """A line's message as the core takes it."""
+    return OrderLine(**{**line, "confirmed": tuple(line["confirmed"])})
+
+
 def order_data(body: Mapping[str, Any]) -> OrderData:
     """An order's message as the core takes it."""
     patient, encounter = dict(body["patient"]), dict(body["encounter"])
     identifiers = tuple(Identifier(**identifier) for identifier in patient.pop("identifiers"))
-    lines = tuple(OrderLine(**{**line, "confirmed": tuple(line["confirmed"])}) for line in body["items"])
+    lines = tuple(order_line(line) for line in body["items"])
     rest = {name: value for name, value in body.items() if name not in ("patient", "encounter", "items", "context")}
     return OrderData(
         patient=PatientData(identifiers=identifiers, **patient),

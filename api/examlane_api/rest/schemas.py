@@ -56,6 +56,7 @@ class OrderLine(Schema):
     item = Code(64, required=True)
     confirmed = Several(Code(64), 0, 20, load_default=())
     confirm_reason = CleanText(200, minimum=0, load_default="")
+    price = fields.String(load_default="", validate=validate.Regexp(r"([0-9]{1,9}(\.[0-9]{1,2})?)?\Z"))
 
 
 class ClinicalFact(Schema):
@@ -77,6 +78,7 @@ class Order(Schema):
     note = CleanText(2000, minimum=0, lines=True, load_default="")
     replaces = CleanText(64, minimum=0, load_default="")
     verified = YesNo(load_default=False)
+    carry_payment = YesNo(load_default=False)
 
 
 class Evidence(Schema):

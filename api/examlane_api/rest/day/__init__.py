@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import policies, suspensions
+from examlane_api.rest.day import corrections, policies, suspensions
 
-BLUEPRINTS: tuple[Blueprint, ...] = (policies.blp, suspensions.blp)
+BLUEPRINTS: tuple[Blueprint, ...] = (corrections.blp, policies.blp, suspensions.blp)
