@@ -171,6 +171,10 @@ class Day(RuleBasedStateMachine):
         for item in self.model.values():
             if "booked" in item.stands:
                 item.stands = item.stands | {"no_show"}
+        self.periodic_work()
+
+    def periodic_work(self) -> None:
+        """What the worker of an area does when time has passed; each area's part calls the next one's."""
 
     @rule()
     def the_worker_turns(self) -> None:
