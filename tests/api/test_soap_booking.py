@@ -283,7 +283,7 @@ def test_a_message_sent_again_finishes_what_its_first_sending_left_undone(
 ) -> None:
     client = peer.client()
     with monkeypatch.context() as broken, refused(client) as fault:
-        broken.setattr("examlane.appointments.reporting.booking.settle", None)
+        broken.setattr("examlane.reporting.booking.settle", None)
         client.service.SubmitOrder(order("O1", "US-THYROID"))
     assert (fault.code, fault.retryable) == ("internal", True)
     [item] = client.service.SubmitOrder(order("O1", "US-THYROID"))["items"]["item"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import uuid
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.day.machine import Day
-from tests.day.rules_orders import OrderRules
+
+EXAMPLES, STEPS = 15, 30
 
 
-class WholeDay(OrderRules, Day):
-    """All areas together."""
+def areas() -> list[type[Day]]:
+    """The rules of every area: the machines that the files `rules_*.py` beside this one define."""
+    modules = [import_module(f"tests.day.{path.stem}") for path in sorted(Path(__file__).parent.glob("rules_*.py"))]
+    return [
+        found
+        for module in modules
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, Day) and found.__module__ == module.__name__
+    ]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -30,8 +41,6 @@ def open_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str
 
 
 def new_database(folder: Path) -> str:
-    import uuid
-
     import psycopg
 
     name = f"d{uuid.uuid4().hex}"
@@ -41,10 +50,10 @@ def new_database(folder: Path) -> str:
 
 
 def test_commands_in_any_order_do_what_the_model_says_and_break_no_invariant(open_url: Callable[[], str]) -> None:
-    machine: Any = type("Played", (WholeDay,), {"open_url": staticmethod(open_url)})
+    machine: Any = type("WholeDay", (*areas(), Day), {"open_url": staticmethod(open_url)})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

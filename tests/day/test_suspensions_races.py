@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from examlane import worker
 from examlane.appointments import changes, choosing, visits
+from examlane.capacity import slots
 from examlane.errors import ExamlaneError, SlotTaken
 from examlane.replanning import closing, proposals, reading, suspensions
 from examlane.testing import TESTER, World, small_hospital
@@ -152,6 +154,34 @@ def test_two_suspensions_at_once_leave_nobody_on_either(world: World) -> None:
         "SELECT count(*) FROM claim c JOIN slot s ON s.id = c.slot_id WHERE c.released_at IS NULL AND s.closed = 1"
     )
     assert held == 0
+
+
+def test_one_ends_while_another_begins_and_nothing_opens_that_the_other_covers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital, first = world.hospital, suspend(world, down("US-N-1"))
+    begun, original = threading.Event(), slots.reopen
+
+    def reopen(database: Any, ids: Any) -> None:
+        begun.wait(1)  # time enough for the other, if it may
+        original(database, ids)
+
+    def begin() -> None:
+        suspend(world, down("US-N-1", since=at(9)))
+        begun.set()
+        hospital.database.close()
+
+    def stop() -> None:
+        end(world, first.number)
+        hospital.database.close()
+
+    monkeypatch.setattr(slots, "reopen", reopen)
+    with ThreadPoolExecutor(2) as both:
+        running = [both.submit(stop), both.submit(begin)]
+        for each in running:
+            each.result()
+
+    assert world.database.value("SELECT count(*) FROM slot WHERE closed = 1") == 18
 
 
 def test_patients_who_book_move_and_cancel_while_it_is_applied_break_nothing(world: World) -> None:

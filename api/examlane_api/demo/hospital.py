@@ -51,8 +51,8 @@ SWITCHED_ON: tuple[tuple[str, str, bool, Mapping[str, Any]], ...] = (
 )
 """Department, plugin, whether it is required there, and its settings."""
 TOLD = {
-    "HIS": ("order_item.changed", "appointment.booked", "appointment.rescheduled", "appointment.cancelled",
-            "appointment.no_show", "appointment.fulfilled"),
+    "HIS": ("order_item.changed", "appointment.booked", "appointment.rescheduled", "appointment.suspended",
+            "appointment.cancelled", "appointment.no_show", "appointment.fulfilled"),
     "RIS": ("appointment.booked", "appointment.rescheduled", "appointment.cancelled", "appointment.checked_in"),
     "QUEUE": ("appointment.checked_in", "appointment.no_show"),
 }  # fmt: skip

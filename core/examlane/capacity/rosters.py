@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from examlane.capacity import slots
 from examlane.capacity.calendar import Calendar
+from examlane.records.versions import bump
 from examlane.storage.database import Database, Row
 from examlane.storage.fields import epoch
 from examlane.storage.models import RosterChange, Slot
@@ -29,6 +30,8 @@ STORED = """SELECT id, resource_id, start_at, audience, end_at, day, capacity + 
 WHERE day BETWEEN ? AND ?"""
 SLOT_COLUMNS = ("resource", "audience", "day", "start_at", "end_at", "capacity", "is_open")
 DAY_SECONDS = 86400
+ALONE = "rosters"
+"""The counter whose row keeps two processes from aligning slots at once: neither would see what the other closes."""
 Key = tuple[int, int, str]
 NewSlot = tuple[int, str, str, int, int, int, int]
 
@@ -106,9 +109,14 @@ def publish(database: Database, calendar: Calendar, days: Sequence[date]) -> int
     """Create the slots of business dates that are still missing; returns how many. Running it again adds nothing."""
     if not days:
         return 0
-    missing = difference(database, calendar, days).missing
-    database.write(lambda: _insert(database, calendar, days, missing))
-    return len(missing)
+
+    def write() -> int:
+        bump(database, ALONE)
+        missing = difference(database, calendar, days).missing
+        _insert(database, calendar, days, missing)
+        return len(missing)
+
+    return database.write(write)
 
 
 def change(database: Database, calendar: Calendar, entry: Change, now: int) -> None:
@@ -138,6 +146,7 @@ def align(database: Database, calendar: Calendar, days: Sequence[date], resource
 
     Nothing is deleted: what is no longer wanted is closed, and its visits stay until they are moved.
     """
+    bump(database, ALONE)
     found = difference(database, calendar, days, resources)
     slots.close(database, list(found.to_close))
     slots.reopen(database, list(found.to_reopen))
@@ -170,10 +179,12 @@ def difference(
 
 
 def _stored(database: Database, days: Sequence[date], resources: Sequence[int] | None) -> list[Row]:
-    first, last = days[0].isoformat(), days[-1].isoformat()
+    first, last, names = days[0].isoformat(), days[-1].isoformat(), {day.isoformat() for day in days}
     if resources is None:
-        return database.rows(STORED, first, last)
-    return [row for one in resources for row in database.rows(f"{STORED} AND resource_id = ?", first, last, one)]
+        rows = database.rows(STORED, first, last)
+    else:
+        rows = [row for one in resources for row in database.rows(f"{STORED} AND resource_id = ?", first, last, one)]
+    return [row for row in rows if row[5] in names]
 
 
 def _closures(database: Database, calendar: Calendar, days: Sequence[date]) -> list[Closure]:
