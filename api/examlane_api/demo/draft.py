@@ -99,6 +99,18 @@ class Draft:
         items = [{**line, "confirmed": list(confirmed)} for line in old["items"]]
         self._send(after, "order", {**old, "context": context, "items": items, "ordered_at": self.at(after)})
 
+    def reissue(self, number: str, after: int) -> str:
+        """The doctor orders the same exams anew, in place of an order, and what was paid counts on."""
+        new = f"O{self._number:05}-{len(self._orders) + 1}"
+        body = {**self._orders[number], "number": new, "replaces": number, "carry_payment": True,
+                "ordered_at": self.at(after)}  # fmt: skip
+        self._orders[new] = body
+        self.request("/orders", after, body)
+        for line in body["items"]:
+            self.expected[f"{new}/{line['line']}"] = self.expected[f"{number}/{line['line']}"]
+            self.expected[f"{number}/{line['line']}"] = "reissued"
+        return new
+
     def expect(self, outcome: str, *numbers: str) -> None:
         """Every item of these orders, or of all of them, must end so."""
         for key in self.expected:

@@ -146,7 +146,8 @@ class Morning:
 
     def _read(self, case: Case) -> None:
         """The patient reads when and where, and comes or does not come."""
-        orders = list(dict.fromkeys(m.body["number"] for m in case.messages if m.kind == "order"))
+        sent = [m.body if m.kind == "order" else m.body.get("body", {}) for m in case.messages]
+        orders = list(dict.fromkeys(body["number"] for body in sent if "number" in body))
         for appointment in self._appointments(orders).values():
             if case.comes:
                 self._attend(case, appointment)

@@ -62,7 +62,8 @@ WHEN oi.state IN ('rejected', 'needs_confirmation', 'needs_approval') THEN oi.st
 WHEN {STANDS} AND EXISTS (SELECT 1 FROM appointment_version v WHERE v.appointment_id = a.id
 AND v.reason = 'self_rebook') THEN 'rebooked'
 WHEN {STANDS} AND EXISTS (SELECT 1 FROM appointment_version v WHERE v.appointment_id = a.id
-AND v.from_state = 'booked' AND v.state = 'booked' AND v.reason <> 'planned_together') THEN 'moved'
+AND v.from_state = 'booked' AND v.state = 'booked' AND v.claims <> '[]'
+AND v.reason NOT IN ('planned_together', 'refund_requested', 'order changed')) THEN 'moved'
 WHEN {STANDS} THEN 'booked'
 WHEN a.id IS NOT NULL THEN a.state || CASE WHEN a.state = 'no_show' AND NOT EXISTS (SELECT 1 FROM desk_task t
 WHERE t.order_item_id = oi.id AND t.code = 'no_show' AND t.closed_at IS NULL) THEN ':no_desk_task' ELSE '' END
