@@ -22,7 +22,7 @@ from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey, request_key
 from examlane_api import identity, problems, replays
-from examlane_api.access import Caller, may
+from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
 from examlane_api.rest.fields import BadJson, StrictParser
 from examlane_api.rest.schemas import Problem
@@ -90,7 +90,7 @@ def answers() -> Answers:
 
 def actor() -> Actor:
     caller: Caller = g.caller
-    return Actor(caller.name, caller.channel, g.request_id)
+    return Actor(caller.name, caller.channel, g.request_id, desk=at_desk(caller))
 
 
 def guard(app: Flask) -> None:

@@ -187,7 +187,9 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
         if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
             continue
         covered = all(verdict.covers(visit.starts_at) for verdict in own)
-        after = "booked" if covered else "tentative"
+        # What became unpaid with its patient's discharge is booked again only once it is paid.
+        kept = visit.state == "booked" or all(verdict.item.release for verdict in own)
+        after = "booked" if covered and kept else "tentative"
         if after != visit.state:
             reason = "gate open again" if covered else "gate closed again"
             visits.change_state(

@@ -19,7 +19,7 @@ from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem
 from examlane.planning import gates
 from examlane.planning.constraints import audiences, option_of
-from examlane.planning.judging import LEFT_TO_PEOPLE
+from examlane.planning.judging import LEFT_TO_PEOPLE, may_be_restricted
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
 from examlane.records import receipts
@@ -33,6 +33,7 @@ NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time doe
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
 BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
+AT_THE_DESK = (*BY_HAND, "restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,13 @@ class _Choice:
 
 def times(
     hospital: Hospital, *, items: Sequence[str] = (), appointment: str = "", days: int = 7, limit: int = 20,
-    since: datetime | None = None,
+    since: datetime | None = None, desk: bool = False,
 ) -> list[Time]:  # fmt: skip
-    """The earliest starts for order items, or for moving an appointment: one a period and place."""
-    choice = _choose(hospital, items, appointment)
+    """The earliest starts for order items, or for moving an appointment: one a period and place.
+
+    The `desk` may book more than patients may.
+    """
+    choice = _choose(hospital, items, appointment, desk=desk)
     calendar = choice.planner.calendar
     availability = _availability(choice)
     found: dict[tuple[datetime, str], Time] = {}
@@ -87,7 +91,7 @@ def book(
     """Book order items at a chosen time, or hold it for some minutes. Raises `Refused` with the reason."""
 
     def attempt() -> int:
-        choice = _choose(hospital, items, "")
+        choice = _choose(hospital, items, "", desk=actor.desk)
         chosen = _checked(choice, group, starts_at)
         return hospital.database.write(partial(_create, hospital, choice, chosen, actor, key, hold))
 
@@ -108,6 +112,8 @@ def reschedule(
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)
+        if current.state == "no_show" and not actor.desk and _at_the_desk_only(choice):
+            raise Refused("restricted", text("restricted"))
         chosen = _checked(choice, group, starts_at)
         write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
         return hospital.database.write(write)
@@ -138,7 +144,9 @@ def take_next(
     return by_id(hospital, tried(attempt))
 
 
-def _choose(hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False) -> _Choice:
+def _choose(
+    hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, desk: bool = False
+) -> _Choice:
     if arrived:  # he was told long ago and stands here
         hospital = replace(hospital, settings=replace(hospital.settings, notice=timedelta()))
     current = status.appointment(hospital, number) if number else None
@@ -148,9 +156,14 @@ def _choose(hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bo
     planner = Planner(hospital, state, hospital.clock.now())
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
-    _must_be_bookable(plan, own, moving=current is not None)
+    _must_be_bookable(plan, own, moving=current is not None, allowed=AT_THE_DESK if desk else BY_HAND)
     visit = _visit(planner, plan, own, arrived)
     return _Choice(planner, plan, visit, own, current)
+
+
+def _at_the_desk_only(choice: _Choice) -> bool:
+    restricted = choice.planner.snapshot.restricted
+    return any(item.department in restricted and may_be_restricted(item) for item in choice.items)
 
 
 def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
@@ -162,13 +175,13 @@ def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
     return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
 
 
-def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) -> None:
+def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, allowed: Sequence[str]) -> None:
     if not items:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
     for index, verdict in enumerate(plan.verdicts):
         if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
             raise Refused("awaiting_gate", closed, f"/items/{index}")
-        ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")
+        ready = verdict.bookable or verdict.reason in allowed or (moving and verdict.state == "accepted")
         if not ready:
             raise Refused(verdict.reason, text(verdict.reason), f"/items/{index}")
         if verdict.item.appointment is not None and not moving:

@@ -40,7 +40,9 @@ MOVES: dict[str, frozenset[str]] = {
         {"booked", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled",
          "no_show", "suspended"}
     ),
-    "called": frozenset({"checked_in", "called_absent", "deferred", "in_progress", "fulfilled", "not_done"}),
+    "called": frozenset(
+        {"checked_in", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled"}
+    ),
     "called_absent": frozenset({"checked_in", "called", "no_show", "cancelled", "in_progress", "fulfilled"}),
     "deferred": frozenset({"checked_in", "called", "not_done", "cancelled", "no_show", "in_progress", "booked"}),
     "in_progress": frozenset({"fulfilled", "not_done", "checked_in"}),
@@ -48,11 +50,14 @@ MOVES: dict[str, frozenset[str]] = {
     "suspended": frozenset({"booked", "cancelled"}),
     "fulfilled": frozenset(),
     "not_done": frozenset(),
-    "cancelled": frozenset(),
+    "cancelled": frozenset({"booked"}),
     "expired": frozenset(),
     "replaced": frozenset(),
 }  # fmt: skip
-"""From each state, where an appointment may go. `booked` to `booked` is a reschedule."""
+"""From each state, where an appointment may go. `booked` to `booked` is a reschedule.
+
+What was cancelled by mistake, of a discharge that was none, comes back to its own place.
+"""
 
 ACTIVE = frozenset({"held", "booked", "tentative", "checked_in", "called", "called_absent", "deferred", "in_progress"})
 RELEASING = frozenset({"cancelled", "expired", "replaced", "suspended", "not_done"})
