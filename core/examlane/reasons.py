@@ -52,6 +52,8 @@ REASONS: dict[str, Text] = {
     "restriction_appeal": Text("患者对限制有异议", "the patient objects to a restriction"),
     "check_in_paused": Text("收不到签到信息，未按时检查的判定已暂停", "no check-ins are heard of: no-shows wait"),
     "paper_check_ins": Text("签到已恢复，请补录纸质签到", "check-in is back: enter the paper check-ins"),
+    "recheck_place": Text("患者已转科或改变就诊类别，请核对检查地点", "the patient was moved: check where the exam is held"),
+    "ward_not_coming": Text("病区告知患者不能到检", "the ward says that the patient cannot come"),
     "discharged": Text("已出院，不再自动预约", "discharged: no longer booked automatically"),
     "deceased": Text("已停止安排", "no longer arranged"),
     "unknown_order": Text("申请单尚未到达，缴费已登记", "the order has not arrived yet: payment is stored"),

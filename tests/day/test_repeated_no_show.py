@@ -86,7 +86,7 @@ def test_too_many_missed_visits_lead_to_the_desk_of_that_department_only(world: 
 
 def test_the_words_tell_the_patient_where_to_go_and_that_he_may_object(world: World) -> None:
     misses(world), misses(world)
-    (item,) = [item for item in status.of_order(world.hospital, ordered(world).split("/")[0])]
+    (item,) = status.of_order(world.hospital, ordered(world).split("/")[0])
     assert item.reason == "restricted"
     assert "登记台" in item.message.zh
     assert "申诉" in item.message.zh

@@ -175,7 +175,9 @@ def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The exam was started, finished or not done."""
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.execution(hospital(), number, body["state"], actor(), key, reason=body["reason"])
+        return changes.execution(
+            hospital(), number, body["state"], actor(), key, reason=body["reason"], at=body["at"]
+        )
 
     return _changed("appointment.execution", number, body, act)
 

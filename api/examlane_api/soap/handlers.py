@@ -139,7 +139,8 @@ class BookingHandlers:
 
     def _report_execution(self, call: Call) -> Answer:
         body = call.message.load(schemas.Execution)
-        return self._change(call, partial(changes.execution, self._hospital, **body))
+        told = {**body, "at": call.message.payload["at"]}
+        return self._change(call, partial(changes.execution, self._hospital, **told))
 
     def _change(self, call: Call, act: Callable[..., AppointmentStatus]) -> Answer:
         """Change the appointment a message names, within the caller's departments."""

@@ -144,6 +144,29 @@ def take_next(
     return by_id(hospital, tried(attempt))
 
 
+def come_back(hospital: Hospital, number: str, actor: Actor, *, reason: str) -> bool:
+    """Give a cancelled visit its own place and time again, under its number; returns whether that was possible.
+
+    Its rules are looked at anew, and its seats must still be free.
+    """
+
+    def attempt() -> int:
+        choice = _choose(hospital, (), number, arrived=True)
+        current = choice.appointment
+        assert current is not None
+        booked = any(item.appointment is not None for item in choice.items)
+        if current.state != "cancelled" or booked or len(choice.items) < len(current.items):
+            raise Conflict("not_bookable", NOT_BOOKABLE)
+        chosen = _checked(choice, current.group, current.starts_at)
+        return hospital.database.write(partial(_move, hospital, choice, chosen, actor, None, reason, False))
+
+    try:
+        tried(attempt)
+    except Refused:
+        return False
+    return True
+
+
 def _choose(
     hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, desk: bool = False
 ) -> _Choice:

@@ -27,6 +27,8 @@ NEXT_STEPS = {
     "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "restricted": Text("患者到登记台后人工预约", "book by hand once the patient is at the desk"),
     "restriction_appeal": Text("听取患者说明后维持或解除限制", "hear the patient, then uphold or lift the restriction"),
+    "recheck_place": Text("改约到患者所在院区，或安排转运", "move it to his campus, or have him brought"),
+    "ward_not_coming": Text("与病区商定新时间后预约", "agree on another time with the ward"),
     "check_in_paused": Text("改用纸质签到；恢复后补录", "check in on paper, and enter it once the source is back"),
     "paper_check_ins": Text("补录纸质签到及时间", "enter the paper check-ins with their times"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),

@@ -118,8 +118,9 @@ def record(
         patient = patients.register(database, order.patient)
         patients.touch(database, patient)
         encounter = _encounter(database, order.encounter, patient)
+        encounter_class = database.value("SELECT encounter_class FROM encounter WHERE id = ?", encounter)
         version = _make_room(database, order.number, patient)
-        _store(database, catalogue, settings, order, patient, encounter, version, now)
+        _store(database, catalogue, settings, order, patient, encounter, encounter_class, version, now)
         jobs.mark_due(database, patient, epoch(now))
         release.adopt(database, order.number, settings, now)
         audit.record(database, actor, "order.submit", "order", order.number, epoch(now), items=len(order.lines))
@@ -137,6 +138,9 @@ def _encounter(database: Database, data: EncounterData, patient: int) -> int:
         )  # fmt: skip
     if row[1] != patient:
         raise Conflict("encounter_of_another_patient", OTHER_PATIENT, "/encounter/number")
+    # Once an admission, transfer or discharge was reported, an order no longer says of what class its encounter is.
+    if database.row("SELECT 1 FROM encounter_event WHERE encounter_id = ? AND withdrawn_at IS NULL", row[0]):
+        return int(row[0])
     database.rows(
         "UPDATE encounter SET encounter_class = ?, ward = ?, campus = ?, needs = ? WHERE id = ? RETURNING id",
         data.encounter_class.value, data.ward, data.campus, dump(list(data.needs)), row[0],
@@ -167,7 +171,7 @@ def _make_room(database: Database, number: str, patient: int) -> int:
 
 def _store(
     database: Database, catalogue: Catalogue, settings: Settings, order: OrderData, patient: int, encounter: int,
-    version: int, now: datetime,
+    encounter_class: str, version: int, now: datetime,
 ) -> None:  # fmt: skip
     context = {
         name: {"value": fact.value, "observed_at": maybe_epoch(fact.observed_at), "source": fact.source}
@@ -180,7 +184,7 @@ def _store(
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     for line in order.lines:
-        release = _release(settings, order, catalogue.item(line.item))
+        release = _release(settings.release[encounter_class], order, catalogue.item(line.item))
         database.insert(
             OrderItem, key=f"{order.number}/{line.line}", order=key, patient=patient, line=line.line,
             item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release,
@@ -188,9 +192,8 @@ def _store(
         )  # fmt: skip
 
 
-def _release(settings: Settings, order: OrderData, item: ExamItem) -> str:
+def _release(rule: str, order: OrderData, item: ExamItem) -> str:
     """The fact that lets an item be booked, as far as the order itself brings it. What costs nothing is not paid for."""
-    rule = settings.release[order.encounter.encounter_class]
     if rule == "paid" and item.attributes.get("zero_fee") is True:
         return "zero_fee"
     if rule == "paid" or (rule == "verified" and not order.verified):

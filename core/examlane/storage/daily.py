@@ -14,7 +14,8 @@ from examlane.storage.models import Encounter, Patient, Table
 class EncounterEvent(Table):
     """What was reported of an encounter: admission, transfer, discharge, death. `at` orders them, whenever they came.
 
-    `before` is the encounter as it stood when this was recorded; `effects` are what a withdrawal must put back.
+    `before` is the encounter as it stood before the first of the facts that count; `effects` are what a withdrawal must
+    put back.
     """
 
     encounter = ForeignKeyField(Encounter)
