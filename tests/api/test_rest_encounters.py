@@ -62,7 +62,8 @@ def test_bad_reports_are_named_with_their_pointers(rest: Any) -> None:
     for body, pointer in (
         ({"event": "holiday"}, "/event"), ({"at": "2026-11-30T08:00:00+08:00"}, "/at"), ({"campus": "X"}, "/campus"),
         ({"orders": ["O1"], "event": "discharge"}, "/orders"), ({"orders": ["NONE"]}, "/orders/0"),
-        ({"ward": "a\x00b"}, "/ward"), ({"needs": "all"}, "/needs"), ({"colour": 1}, "/colour"), ({"convert": 1}, "/convert"),
+        ({"ward": "a\x00b"}, "/ward"), ({"needs": "all"}, "/needs"), ({"colour": 1}, "/colour"),
+        ({"convert": 1}, "/convert"),
     ):  # fmt: skip
         answer = rest.post("/encounters", {"encounter": "V-P1", "event": "admission", "at": LATER, **body})
         assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, pointer)

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.day.machine import Day
+from tests.day.rules_encounters import EncounterRules
+from tests.day.rules_noshow import NoShowRules
 
 
-class WholeDay(Day):
+class WholeDay(NoShowRules, EncounterRules, Day):
     """All areas together."""
 
 

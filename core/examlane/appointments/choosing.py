@@ -16,7 +16,7 @@ from examlane.domain import Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
-from examlane.orders.snapshot import OpenItem
+from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.planning import gates
 from examlane.planning.constraints import audiences, option_of
 from examlane.planning.judging import LEFT_TO_PEOPLE, may_be_restricted
@@ -32,8 +32,7 @@ NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked n
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
-BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
-AT_THE_DESK = (*BY_HAND, "restricted")
+BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def reschedule(
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)
-        if current.state == "no_show" and not actor.desk and _at_the_desk_only(choice):
+        if current.state == "no_show" and not actor.desk and _at_the_desk_only(choice.planner.snapshot, choice.items):
             raise Refused("restricted", text("restricted"))
         chosen = _checked(choice, group, starts_at)
         write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
@@ -179,14 +178,13 @@ def _choose(
     planner = Planner(hospital, state, hospital.clock.now())
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
-    _must_be_bookable(plan, own, moving=current is not None, allowed=AT_THE_DESK if desk else BY_HAND)
+    _must_be_bookable(plan, own, moving=current is not None, desk=desk)
     visit = _visit(planner, plan, own, arrived)
     return _Choice(planner, plan, visit, own, current)
 
 
-def _at_the_desk_only(choice: _Choice) -> bool:
-    restricted = choice.planner.snapshot.restricted
-    return any(item.department in restricted and may_be_restricted(item) for item in choice.items)
+def _at_the_desk_only(snapshot: Snapshot, items: Sequence[OpenItem]) -> bool:
+    return any(item.department in snapshot.restricted and may_be_restricted(item) for item in items)
 
 
 def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
@@ -198,13 +196,15 @@ def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
     return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
 
 
-def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, allowed: Sequence[str]) -> None:
-    if not items:
+def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, desk: bool) -> None:
+    if not items or plan.snapshot.died:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
+    if not moving and not desk and _at_the_desk_only(plan.snapshot, items):
+        raise Refused("restricted", text("restricted"), "/items")
     for index, verdict in enumerate(plan.verdicts):
         if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
             raise Refused("awaiting_gate", closed, f"/items/{index}")
-        ready = verdict.bookable or verdict.reason in allowed or (moving and verdict.state == "accepted")
+        ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")
         if not ready:
             raise Refused(verdict.reason, text(verdict.reason), f"/items/{index}")
         if verdict.item.appointment is not None and not moving:

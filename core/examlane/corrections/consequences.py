@@ -28,6 +28,8 @@ STOP = f"""UPDATE order_item SET reason = ? WHERE state NOT IN ('cancelled', 'fu
 AND reason NOT IN ({LEFT}) AND NOT EXISTS (SELECT 1 FROM appointment_item ai
 WHERE ai.order_item_id = order_item.id AND ai.active = 1) AND """
 OF_ENCOUNTER = "order_id IN (SELECT id FROM exam_order WHERE encounter_id = ?)"
+OF_DISCHARGED = """order_id IN (SELECT o.id FROM exam_order o JOIN encounter e ON e.id = o.encounter_id
+WHERE e.state = 'discharged')"""
 ITEMS_TO_RELEASE = f"""SELECT oi.id, oi.key, oi.release, oi.payment, i.attributes FROM order_item oi
 JOIN exam_item i ON i.id = oi.item_id WHERE oi.state NOT IN ('cancelled', 'fulfilled') AND oi.{OF_ENCOUNTER}
 ORDER BY oi.id"""
@@ -37,8 +39,8 @@ WHERE a.state IN ('booked', 'tentative') AND oi.release = '' AND oi.""" + OF_ENC
 TAKEN = """SELECT DISTINCT a.number, a.start_at FROM appointment a
 JOIN appointment_version v ON v.appointment_id = a.id AND v.version = a.version
 JOIN appointment_item ai ON ai.appointment_id = a.id JOIN order_item oi ON oi.id = ai.order_item_id
-JOIN exam_order o ON o.id = oi.order_id
-WHERE a.state = 'cancelled' AND v.reason = ? AND a.start_at > ? AND """
+JOIN exam_order o ON o.id = oi.order_id JOIN encounter e ON e.id = o.encounter_id
+WHERE a.state = 'cancelled' AND e.state <> 'discharged' AND v.reason = ? AND a.start_at > ? AND """
 PAYABLE = "SELECT 1 FROM gate WHERE order_item_id = ? AND state <> 'open' AND payable = 0"
 LEAST_TO_PAY = timedelta(hours=2)
 
@@ -132,6 +134,7 @@ def apply(hospital: Hospital, change: Change, actor: Actor) -> dict[str, Any]:
         _die(hospital, change, actor)
     elif before.died and not after.died:
         _start(database, "deceased", "patient_id = ?", change.patient)
+        database.rows(f"{STOP} patient_id = ? AND {OF_DISCHARGED} RETURNING id", "discharged", change.patient)
         database.rows("UPDATE patient SET died_at = NULL WHERE id = ? RETURNING id", change.patient)
     elif before.state != "discharged" and after.state == "discharged":
         _discharge(hospital, change, actor)
