@@ -266,6 +266,13 @@ def test_bad_declarations_change_nothing(world: World) -> None:
     assert world.database.value("SELECT count(*) FROM check_in_pause") == 0
 
 
+def test_the_desk_keeps_its_task_when_other_exams_of_the_patient_are_planned(world: World) -> None:
+    visit = missed(world)
+    booked(world, "CT-HEAD")
+    assert tasks(world) == ["no_show"]
+    assert world.item(visit.items[0]).reason == "no_show"
+
+
 # Paper check-ins
 
 

@@ -144,6 +144,8 @@ def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Acto
     database, item, now = hospital.database, verdict.item, hospital.clock.now()
     placed = any(item in visit.items for visit in plan.visits)
     reason = "booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason)
+    if item.appointment and not placed and item.reason == "no_show":
+        reason = "no_show"  # a missed visit keeps its items until somebody decides, and the desk its task
     task = "" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk)
     database.rows(
         UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
