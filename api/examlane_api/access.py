@@ -48,6 +48,11 @@ def may(caller: Caller | None, operation: str, department: str = "") -> bool:
     return not bound or department in caller.departments
 
 
+def at_desk(caller: Caller) -> bool:
+    """Whether a member of staff is asking, who sees the patient: not a phone, a kiosk, or the system behind them."""
+    return caller.role in ("registrar", "administrator")
+
+
 def may_sign(caller: Caller | None, role: str) -> bool:
     """Whether a caller may sign rules for a role (pharmacy, radiology …): one that is listed for him, never all."""
     return caller is not None and may(caller, "rules.approve") and role in caller.departments

@@ -11,6 +11,10 @@ from zoneinfo import ZoneInfo
 from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
 from examlane.appointments.status import AppointmentStatus, ItemStatus
+from examlane.arrival.attendance import Source
+from examlane.arrival.repeated import Restriction
+from examlane.corrections.encounters import EncounterStatus
+from examlane.corrections.wards import WardExam
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.insight.trials import Decision, Trial
@@ -52,6 +56,51 @@ class Answers:
             "automatic": status.automatic, "fallback": status.fallback, "items": list(status.items),
             "preparation": list(status.preparation), "explanation": status.explanation, "no_show": status.no_show,
             "hold_expires_at": self.time(status.hold_expires_at),
+        }  # fmt: skip
+
+    def source(self, found: Source) -> dict[str, Any]:
+        return {
+            "department": found.department, "state": found.state, "since": self.time(found.since),
+            "reason": found.reason, "sweeps_from": self.time(found.sweeps_from),
+        }  # fmt: skip
+
+    def restriction(self, found: Restriction) -> dict[str, Any]:
+        return {
+            "id": found.id, "department": found.department, "patient": found.name, "state": found.state,
+            "from": self.time(found.from_at), "until": self.time(found.until_at), "appointments": list(found.visits),
+            "appeal": found.appeal, "appealed_at": self.time(found.appealed_at), "decision": found.decision,
+            "decision_reason": found.decision_reason, "decided_at": self.time(found.decided_at),
+            "decided_by": found.decided_by,
+        }  # fmt: skip
+
+    def encounter(self, found: EncounterStatus) -> dict[str, Any]:
+        standing = found.standing
+        return {
+            "encounter": found.number, "class": standing.encounter_class, "state": standing.state,
+            "ward": standing.ward, "bed": standing.bed, "campus": standing.campus, "needs": list(standing.needs),
+            "died": standing.died, "appointments": list(found.appointments),
+            "events": [
+                {
+                    "event": one.event, "at": self.time(one.at), "ward": one.ward, "bed": one.bed,
+                    "recorded_at": self.time(one.recorded_at), "recorded_by": one.recorded_by,
+                    "withdrawn_at": self.time(one.withdrawn_at), "withdrawn_reason": one.withdrawn_reason,
+                }
+                for one in found.events
+            ],
+        }  # fmt: skip
+
+    def ward_exam(self, found: WardExam) -> dict[str, Any]:
+        said = found.answered
+        return {
+            "appointment": found.appointment, "version": found.version, "state": found.state,
+            "department": found.department,
+            "items": [{"key": key, "name": words(name)} for key, name in found.items],
+            "starts_at": self.time(found.starts_at),
+            "period": self.period(found.period_starts_at, found.period_ends_at), "place": words(found.place),
+            "campus": found.campus, "preparation": list(found.preparation), "fasting_hours": found.fasting_hours,
+            "answered": said and {
+                "answer": said.answer, "reason": said.reason, "note": said.note, "at": self.time(said.at), "by": said.by,
+            },
         }  # fmt: skip
 
     def judgements(self, found: Iterable[Judgement]) -> dict[str, Any]:

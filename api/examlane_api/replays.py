@@ -6,6 +6,8 @@ from typing import Any
 
 from examlane import reporting
 from examlane.appointments import booking, status
+from examlane.arrival import attendance, repeated
+from examlane.corrections import encounters
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
@@ -23,6 +25,16 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     key = replay.subject_key
     if replay.subject == "appointment":
         return answers.appointment(status.appointment(hospital, key))
+    if replay.subject == "visit":
+        return answers.items(status.of_appointment(hospital, key))
+    if replay.subject == "check_in_source":
+        return answers.source(attendance.source(hospital, key))
+    if replay.subject == "encounter":
+        found = encounters.read(hospital, key)
+        _finish(hospital, found.patient, actor)
+        return answers.encounter(encounters.read(hospital, key))
+    if replay.subject == "restriction":
+        return answers.restriction(repeated.restriction(hospital, int(key)))
     if replay.subject == "patient":
         _finish(hospital, int(key), actor)
         return answers.items(status.of_patient(hospital, int(key)))

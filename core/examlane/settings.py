@@ -31,7 +31,6 @@ class Settings:
     """Another campus is used when it is at least this many days earlier."""
     emergency_within: timedelta = timedelta(hours=4)
     """An emergency that finds no seat within this time gets an audited extra seat (加号)."""
-    no_show_grace: timedelta = timedelta(minutes=15)
     hook_seconds: float = 0.3
     booking_seconds: float = 1.0
     desk_deadline: timedelta = timedelta(hours=4)

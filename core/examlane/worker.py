@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from examlane.appointments import booking, changes
-from examlane.arrival import noshow
+from examlane.arrival import noshow, repeated
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
@@ -23,6 +23,7 @@ from examlane.visit import BookingRequest
 
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
+RESTRICTIONS_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
     expired += withdrawing.expire(hospital)
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
     suspended = suspensions.go_on(hospital)
+    if jobs.take_tick(hospital.database, "restrictions", now, RESTRICTIONS_SECONDS):
+        repeated.review(hospital)
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
     asked = _ask_shadows(hospital, now)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from examlane.storage.daily import NoShowRestriction
+from examlane.storage.fields import epoch
+from examlane.testing.hospital import MORNING
 from examlane_api import access
 from examlane_api.soap.handlers import BookingHandlers
 
@@ -56,8 +60,21 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.change": ("POST", "/orders/O1/changes", {"note": "左侧"}),
     "order.refundable": ("GET", "/orders/O1/refundable", None),
     "refund.report": ("POST", "/refunds", {"order": "O1", "kind": "requested", "at": "2026-11-23T07:55:00+08:00"}),
+    "encounter.report": ("POST", "/encounters", {"encounter": "V-P1", "event": "admission", "ward": "内一",
+                                                 "at": "2026-11-23T07:50:00+08:00"}),
+    "encounter.read": ("GET", "/encounters?number=V-P1", None),
+    "encounter.withdraw": ("POST", "/encounters/withdrawal", {"encounter": "V-P1", "event": "admission",
+                                                              "reason": "误操作"}),
+    "ward.read": ("GET", "/wards/内一/exams?day=2026-11-23", None),
+    "ward.answer": ("POST", "/appointments/{US}/ward-answer", {"answer": "ready"}),
     # Arrival: walk-ins, calls, queues, bedside
     # No-shows and their consequences
+    "no_show.withdraw": ("POST", "/appointments/{US}/no-show/withdrawal", {"reason": "误判"}),
+    "check_in.batch": ("POST", "/check-ins", {"lines": [{"appointment": "NONE", "at": "2026-11-23T07:50:00+08:00"}]}),
+    "check_in_source.declare": ("POST", "/departments/US/check-in-source", {"state": "offline"}),
+    "restriction.read": ("GET", "/restrictions?department=US", None),
+    "restriction.appeal": ("POST", "/restrictions/1/appeal", {"reason": "当天在住院"}),
+    "restriction.decide": ("POST", "/restrictions/1/decision", {"decision": "lifted", "reason": "已核实"}),
     # Suspensions
     "suspension.apply": ("POST", "/suspensions", DOWN),
     "suspension.holiday": ("GET", "/suspensions/calendar", None),
@@ -73,8 +90,16 @@ PAGES = {"page.matrix": "/matrix", "page.board": "/board"}
 
 @pytest.fixture
 def number(rest: Any) -> str:
-    """The number of an ultrasound appointment of order O1."""
+    """The number of an ultrasound appointment of order O1, whose patient is restricted there (the first restriction)."""
     found: str = rest.booked("O1", patient="P1")["number"]
+    database = rest.world.database
+    patient = database.value("SELECT patient_id FROM appointment WHERE number = ?", found)
+    database.write(
+        lambda: database.insert(
+            NoShowRestriction, patient=patient, department="US", from_at=epoch(MORNING),
+            until_at=epoch(MORNING + timedelta(days=9)), threshold=2, visits="[]",
+        )
+    )  # fmt: skip
     return found
 
 

@@ -121,7 +121,7 @@ def history(world: World, number: str) -> list[tuple[int, str, str]]:
 def test_who_comes_before_the_grace_time_is_over_is_checked_in_at_his_own_time(world: World, house: House) -> None:
     number = booked(world)
     before = status.appointment(world.hospital, number)
-    here = comes(world, number, world.hospital.settings.no_show_grace - timedelta(seconds=1))
+    here = comes(world, number, noshow.grace(world.hospital, "US") - timedelta(seconds=1))
 
     assert (here.state, here.starts_at, here.queue_number) == ("checked_in", before.starts_at, before.queue_number)
     assert house.asked == []
@@ -131,7 +131,7 @@ def test_who_comes_before_the_grace_time_is_over_is_checked_in_at_his_own_time(w
 def test_who_comes_late_has_the_next_place_today_and_is_checked_in(world: World, house: House, swept: bool) -> None:
     number = booked(world)
     before = status.appointment(world.hospital, number)
-    world.clock.set(before.ends_at + world.hospital.settings.no_show_grace)
+    world.clock.set(before.ends_at + noshow.grace(world.hospital, "US"))
     if swept:
         assert noshow.sweep(world.hospital) == 1
     here = noshow.arrive(world.hospital, number, TESTER)

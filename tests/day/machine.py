@@ -92,6 +92,21 @@ class Day(RuleBasedStateMachine):
             return True
         return False
 
+    def stands_once_ordered(self, patient: str) -> frozenset[str]:
+        """Where a new order of a patient may stand."""
+        return frozenset({"awaiting_payment"})
+
+    def stands_once_paid(self, item: Expected) -> frozenset[str]:
+        """Where an item that is paid now may stand."""
+        return frozenset({"booked", "no_time"})
+
+    def times_for(self, item: Expected) -> list[choosing.Time]:
+        """Some times for an item that a patient may choose, or none where he may not book it."""
+        try:
+            return choosing.times(self.hospital, items=[item.key], limit=3)
+        except Refused:
+            return []
+
     def now(self) -> Any:
         return self.world.clock.now()
 
@@ -104,14 +119,14 @@ class Day(RuleBasedStateMachine):
     @rule(patient=st.sampled_from(PATIENTS), item=st.sampled_from(ITEMS))
     def order(self, patient: str, item: str) -> None:
         number = self.world.order(item, patient=patient, **REPEATED)
-        self.model[f"{number}/1"] = Expected(f"{number}/1", patient, frozenset({"awaiting_payment"}))
+        self.model[f"{number}/1"] = Expected(f"{number}/1", patient, self.stands_once_ordered(patient))
 
     @rule(data=st.data())
     def pay(self, data: st.DataObject) -> None:
         item = self.pick(data, "awaiting_payment")
         self.world.pay(item.key.partition("/")[0])
         item.paid = True
-        self.moves([item], "booked", "no_time")
+        item.stands = self.stands_once_paid(item)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -123,7 +138,7 @@ class Day(RuleBasedStateMachine):
     @rule(data=st.data())
     def book_again(self, data: st.DataObject) -> None:
         item = self.pick(data, "cancelled")
-        times = choosing.times(self.hospital, items=[item.key], limit=3)
+        times = self.times_for(item)
         assume(times)
         choosing.book(self.hospital, [item.key], times[-1].group, times[-1].starts_at, TESTER)
         self.moves([item], "booked")

@@ -51,6 +51,11 @@ class Draft:
         }
         return self
 
+    @property
+    def encounter(self) -> str:
+        """The number of the patient's encounter."""
+        return f"V{self._number:05}"
+
     # What is ordered
 
     def order(
@@ -160,7 +165,7 @@ class Draft:
         campus = CAMPUS_OF_CLINIC.get(department) or self._home
         ward = "内科一病区" if encounter == "inpatient" else ""
         return {
-            "number": f"V{self._number:05}", "encounter_class": encounter, "ward": ward,
+            "number": self.encounter, "encounter_class": encounter, "ward": ward,
             "campus": campus, "needs": [],
         }  # fmt: skip
 

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane_api import identity, problems
-from examlane_api.access import Caller, may
+from examlane_api.access import Caller, at_desk, may
 
 LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 POLICY = (
@@ -62,7 +62,7 @@ def caller() -> Caller | None:
 
 def actor() -> Actor:
     found = caller()
-    return Actor(found.name if found else "", "page", g.request_id)
+    return Actor(found.name if found else "", "page", g.request_id, desk=found is not None and at_desk(found))
 
 
 def page(operation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

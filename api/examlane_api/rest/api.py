@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
@@ -21,9 +20,9 @@ from examlane.domain import Text
 from examlane.errors import ExamlaneError, Unavailable
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
-from examlane.records.receipts import RequestKey, request_key
+from examlane.records.receipts import Replay, RequestKey, request_key
 from examlane_api import identity, problems, replays
-from examlane_api.access import Caller, may
+from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
 from examlane_api.rest.fields import BadJson, StrictParser
 from examlane_api.rest.schemas import Problem
@@ -91,7 +90,7 @@ def answers() -> Answers:
 
 def actor() -> Actor:
     caller: Caller = g.caller
-    return Actor(caller.name, caller.channel, g.request_id)
+    return Actor(caller.name, caller.channel, g.request_id, desk=at_desk(caller))
 
 
 def guard(app: Flask) -> None:
@@ -122,16 +121,26 @@ def allow_appointment(name: str, number: str) -> None:
     allow_department(name, status.appointment(hospital(), number).department)
 
 
-def write(name: str, body: Any, act: Callable[[RequestKey], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Do a write once for the caller's Idempotency-Key; a repeated request gets the same answer."""
+def write(
+    name: str, body: Any, act: Callable[[RequestKey], Mapping[str, Any]],
+    again: Callable[[RequestKey], Mapping[str, Any]] | None = None,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Do a write once for the caller's Idempotency-Key; a repeated request gets the same answer.
+
+    `again` makes the answer of one that died before it was answered, where `replays` cannot.
+    """
     key = request.headers.get("Idempotency-Key", "")
     if not key:
         abort(problems.problem(400, "idempotency_key_missing", KEY_MISSING))
     if not KEY.fullmatch(key):
         abort(problems.problem(400, "idempotency_key_invalid", KEY_BAD))
     body = {"path": request.path, "body": body}
-    again = partial(replays.answer, hospital(), answers(), actor())
-    answer, g.replayed = reporting.once(hospital(), request_key(g.caller.name, key, name, body), act, again)
+    named = request_key(g.caller.name, key, name, body)
+
+    def once_more(replay: Replay) -> Mapping[str, Any]:
+        return again(named) if again else replays.answer(hospital(), answers(), actor(), replay)
+
+    answer, g.replayed = reporting.once(hospital(), named, act, once_more)
     g.version = answer.get("version")
     return answer
 

@@ -37,7 +37,7 @@ def search_times(query: dict[str, Any]) -> Mapping[str, Any]:
     """The earliest periods for order items (`items`) or for moving an appointment (`appointment`)."""
     day, appointment = query.pop("since"), query.pop("appointment") or ""
     since = datetime.combine(day, time(), UTC) if day else None
-    return answers().times(choosing.times(hospital(), since=since, appointment=appointment, **query))
+    return answers().times(choosing.times(hospital(), since=since, appointment=appointment, desk=actor().desk, **query))
 
 
 @blp.route("/holds", methods=["POST"])
@@ -175,7 +175,9 @@ def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The exam was started, finished or not done."""
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.execution(hospital(), number, body["state"], actor(), key, reason=body["reason"])
+        return changes.execution(
+            hospital(), number, body["state"], actor(), key, reason=body["reason"], at=body["at"]
+        )
 
     return _changed("appointment.execution", number, body, act)
 

@@ -145,8 +145,11 @@ class Call(Schema):
 
 
 class Execution(Schema):
+    """`at` is when it happened, for a report that is sent later."""
+
     state = fields.String(required=True, validate=validate.OneOf(["started", "finished", "not_done"]))
     reason = CleanText(200, minimum=0, load_default="")
+    at = Instant(load_default=None, allow_none=True)
 
 
 class AppointmentQuery(Schema):

@@ -24,7 +24,7 @@ from examlane.orders.release import PaymentData
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey, request_key
 from examlane_api import replays
-from examlane_api.access import Caller, may
+from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
 from examlane_api.problems import TITLES
 from examlane_api.rest import schemas
@@ -140,7 +140,8 @@ class BookingHandlers:
 
     def _report_execution(self, call: Call) -> Answer:
         body = call.message.load(schemas.Execution)
-        return self._change(call, partial(changes.execution, self._hospital, **body))
+        told = {**body, "at": call.message.payload["at"]}
+        return self._change(call, partial(changes.execution, self._hospital, **told))
 
     def _change(self, call: Call, act: Callable[..., AppointmentStatus]) -> Answer:
         """Change the appointment a message names, within the caller's departments."""
@@ -160,7 +161,7 @@ class BookingHandlers:
 def _handler(operation: str, root: str, act: Callable[[Call], Answer]) -> Handler:
     def handle(caller: Caller, payload: dict[str, Any]) -> Answer:
         message = Message(root, payload)
-        actor = Actor(caller.name, caller.channel, g.get("request_id", ""))
+        actor = Actor(caller.name, caller.channel, g.get("request_id", ""), desk=at_desk(caller))
         call = Call(caller, operation, message, actor, Results(language_of(request)))
         call.allow()
         with refusals(message):

@@ -162,6 +162,8 @@ def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Acto
     database, item, now = hospital.database, verdict.item, hospital.clock.now()
     placed = any(item in visit.items for visit in plan.visits)
     reason = "booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason)
+    if item.appointment and not placed and item.reason == "no_show":
+        reason = "no_show"  # a missed visit keeps its items until somebody decides, and the desk its task
     task = "" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk)
     database.rows(
         UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
@@ -205,7 +207,9 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
         if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
             continue
         covered = all(verdict.covers(visit.starts_at) for verdict in own)
-        after = "booked" if covered else "tentative"
+        # What became unpaid with its patient's discharge is booked again only once it is paid.
+        kept = visit.state == "booked" or all(verdict.item.release for verdict in own)
+        after = "booked" if covered and kept else "tentative"
         if after != visit.state:
             reason = "gate open again" if covered else "gate closed again"
             visits.change_state(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from examlane.appointments import desk, states, status, visits
@@ -15,9 +16,11 @@ from examlane.planning import gates
 from examlane.records import events, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.fields import epoch
+from examlane.storage.fields import dump, epoch
 
 ATTEMPTS = 4
+LATER = timedelta(minutes=10)
+"""A report of something longer ago was entered by hand later: it says nothing of the source that it comes from."""
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
@@ -25,11 +28,19 @@ KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active
 # What the rules say of an item stays as it is when its visit goes; only an exam that is done after all is done no more.
 LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' WHEN state = 'fulfilled' THEN 'accepted'
 ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
+TENTATIVE = """SELECT number, unpaid FROM (SELECT a.number, a.start_at, a.hold_expires_at, EXISTS (SELECT 1
+FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
+WHERE ai.appointment_id = a.id AND ai.active = 1 AND oi.release = '') AS unpaid
+FROM appointment a WHERE a.state = 'tentative') t
+WHERE (t.unpaid AND coalesce(t.hold_expires_at, t.start_at - ?) <= ?) OR (NOT t.unpaid AND t.start_at - ? <= ?)"""
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
 def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
     """Book what is held. Raises `Conflict` when the hold has expired, or a gate has closed meanwhile."""
+    current = status.appointment(hospital, number)
+    if current.state != "held":
+        states.check(current.state, "held")
     return _change(hospital, number, "booked", actor, key, reason="confirmed")
 
 
@@ -42,9 +53,11 @@ def cancel(
     return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
 
 
-def check_in(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
-    """The patient has arrived. Raises `Conflict` with the reason of a gate that is closed."""
-    return _change(hospital, number, "checked_in", actor, key, reason="arrived")
+def check_in(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, at: datetime | None = None
+) -> AppointmentStatus:
+    """The patient has arrived, or came `at` an earlier instant. Raises `Conflict` with the reason of a closed gate."""
+    return _change(hospital, number, "checked_in", actor, key, reason="arrived", at=at)
 
 
 def call(
@@ -55,20 +68,29 @@ def call(
 
 
 def execution(
-    hospital: Hospital, number: str, state: str, actor: Actor, key: RequestKey | None = None, *, reason: str = ""
-) -> AppointmentStatus:
+    hospital: Hospital, number: str, state: str, actor: Actor, key: RequestKey | None = None, *, reason: str = "",
+    at: datetime | None = None,
+) -> AppointmentStatus:  # fmt: skip
     """An exam was started, finished or not done, as its system reports; it wins over a no-show.
 
-    A start is refused like a call; that an exam is over is a fact, and stored whatever the gates say.
+    `at`: when it was, for a report that comes later. A start is refused like a call; that an exam is over is a fact,
+    and stored whatever the gates say.
     """
     left = "" if state != "not_done" else "not_done"
     done = state == "finished"
-    return _change(hospital, number, EXECUTION[state], actor, key, reason=reason, items_left=left, done=done)
+    return _change(hospital, number, EXECUTION[state], actor, key, reason=reason, items_left=left, done=done, at=at)
+
+
+def told(at: datetime | None, now: datetime) -> str:
+    """What a version keeps of the instant at which something really happened; JSON."""
+    if at is None or at >= now:
+        return "{}"
+    return dump({"happened_at": at.astimezone(UTC).isoformat(), "told_later": now - at > LATER})
 
 
 def _change(
     hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, *, reason: str = "",
-    version: int | None = None, items_left: str = "", done: bool = False, task: str = "",
+    version: int | None = None, items_left: str = "", done: bool = False, task: str = "", at: datetime | None = None,
 ) -> AppointmentStatus:  # fmt: skip
     def attempt() -> int:
         current = status.appointment(hospital, number)
@@ -82,7 +104,7 @@ def _change(
         guarded = after in gates.GUARDED
         seen = gates.must_be_open(hospital, current.patient, current.items, after) if guarded else None
         hospital.database.write(
-            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen)
+            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen, at)
         )
         return current.id
 
@@ -95,7 +117,7 @@ def _awaits_another_order(hospital: Hospital, current: AppointmentStatus) -> boo
 
 def _write_change(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    items_left: str, done: bool, task: str, seen: int | None,
+    items_left: str, done: bool, task: str, seen: int | None, at: datetime | None,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
@@ -103,7 +125,9 @@ def _write_change(
         patients.touch(database, current.patient)
     else:  # what the gates said must still be so
         patients.bump(database, current.patient, seen)
-    visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
+    visits.change_state(
+        database, current.id, current.version, current.state, after, actor, now, reason=reason, evidence=told(at, now)
+    )
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
@@ -151,12 +175,14 @@ def by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:
 
 
 def expire_tentative(hospital: Hospital, actor: Actor) -> int:
-    """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
-    cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
-    rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
+    """Give back the seats of visits whose gate stayed closed, or that stayed unpaid, until the cut-off; how many."""
+    now, before = epoch(hospital.clock.now()), int(hospital.settings.tentative_cutoff / timedelta(seconds=1))
+    rows = hospital.database.rows(TENTATIVE, before, now, before, now)
     return sum(
-        _expired(hospital, number, actor, "gate stayed closed", "awaiting_gate", "gate_stayed_closed")
-        for (number,) in rows
+        _expired(hospital, number, actor, "not paid in time", "awaiting_payment")
+        if unpaid
+        else _expired(hospital, number, actor, "gate stayed closed", "awaiting_gate", "gate_stayed_closed")
+        for number, unpaid in rows
     )
 
 

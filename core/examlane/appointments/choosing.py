@@ -16,10 +16,10 @@ from examlane.domain import EncounterClass, Text
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
-from examlane.orders.snapshot import OpenItem
+from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.planning import gates
 from examlane.planning.constraints import audiences, lead, option_of
-from examlane.planning.judging import LEFT_TO_PEOPLE
+from examlane.planning.judging import LEFT_TO_PEOPLE, may_be_restricted
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
 from examlane.records import receipts
@@ -32,7 +32,7 @@ NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked n
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
-BY_HAND = ("department_manual", *LEFT_TO_PEOPLE)
+BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,13 @@ class _Choice:
 
 def times(
     hospital: Hospital, *, items: Sequence[str] = (), appointment: str = "", days: int = 7, limit: int = 20,
-    since: datetime | None = None,
+    since: datetime | None = None, desk: bool = False,
 ) -> list[Time]:  # fmt: skip
-    """The earliest starts for order items, or for moving an appointment: one a period and place."""
-    choice = _choose(hospital, items, appointment)
+    """The earliest starts for order items, or for moving an appointment: one a period and place.
+
+    The `desk` may book more than patients may.
+    """
+    choice = _choose(hospital, items, appointment, desk=desk)
     calendar = choice.planner.calendar
     availability = _availability(choice)
     found: dict[tuple[datetime, str], Time] = {}
@@ -87,7 +90,7 @@ def book(
     """Book order items at a chosen time, or hold it for some minutes. Raises `Refused` with the reason."""
 
     def attempt() -> int:
-        choice = _choose(hospital, items, "")
+        choice = _choose(hospital, items, "", desk=actor.desk)
         chosen = _checked(choice, group, starts_at)
         return hospital.database.write(partial(_create, hospital, choice, chosen, actor, key, hold))
 
@@ -108,6 +111,8 @@ def reschedule(
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)
+        if current.state == "no_show" and not actor.desk and _at_the_desk_only(choice.planner.snapshot, choice.items):
+            raise Refused("restricted", text("restricted"))
         chosen = _checked(choice, group, starts_at)
         write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
         return hospital.database.write(write)
@@ -138,8 +143,32 @@ def take_next(
     return by_id(hospital, tried(attempt))
 
 
+def come_back(hospital: Hospital, number: str, actor: Actor, *, reason: str) -> bool:
+    """Give a cancelled visit its own place and time again, under its number; returns whether that was possible.
+
+    Its rules are looked at anew, and its seats must still be free.
+    """
+
+    def attempt() -> int:
+        choice = _choose(hospital, (), number, arrived=True)
+        current = choice.appointment
+        assert current is not None
+        booked = any(item.appointment is not None for item in choice.items)
+        if current.state != "cancelled" or booked or len(choice.items) < len(current.items):
+            raise Conflict("not_bookable", NOT_BOOKABLE)
+        chosen = _checked(choice, current.group, current.starts_at)
+        return hospital.database.write(partial(_move, hospital, choice, chosen, actor, None, reason, False))
+
+    try:
+        tried(attempt)
+    except Refused:
+        return False
+    return True
+
+
 def _choose(
-    hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, prepared: bool = False
+    hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, prepared: bool = False,
+    desk: bool = False,
 ) -> _Choice:
     if arrived:  # he was told long ago and stands here
         hospital = replace(hospital, settings=replace(hospital.settings, notice=timedelta()))
@@ -150,9 +179,13 @@ def _choose(
     planner = Planner(hospital, state, hospital.clock.now())
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
-    _must_be_bookable(plan, own, moving=current is not None)
+    _must_be_bookable(plan, own, moving=current is not None, desk=desk)
     visit = _visit(planner, plan, own, arrived or prepared)
     return _Choice(planner, plan, visit, own, current)
+
+
+def _at_the_desk_only(snapshot: Snapshot, items: Sequence[OpenItem]) -> bool:
+    return any(item.department in snapshot.restricted and may_be_restricted(item) for item in items)
 
 
 def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
@@ -164,9 +197,11 @@ def _patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
     return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
 
 
-def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) -> None:
-    if not items:
+def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, desk: bool) -> None:
+    if not items or plan.snapshot.died:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
+    if not moving and not desk and _at_the_desk_only(plan.snapshot, items):
+        raise Refused("restricted", text("restricted"), "/items")
     for index, verdict in enumerate(plan.verdicts):
         if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
             raise Refused("awaiting_gate", closed, f"/items/{index}")

@@ -56,12 +56,13 @@ MOVES: dict[str, frozenset[str]] = {
     "suspended": frozenset({"booked", "cancelled"}),
     "fulfilled": frozenset(),
     "not_done": frozenset(),
-    "cancelled": frozenset(),
+    "cancelled": frozenset({"booked"}),
     "expired": frozenset(),
     "replaced": frozenset(),
 }  # fmt: skip
 """From each state, where an appointment may go. `booked` to `booked` is a reschedule; what is booked is `held` again
-when its order is withdrawn and may be replaced. From a state to itself: some of its exams left the visit."""
+when its order is withdrawn and may be replaced. From a state to itself: some of its exams left the visit. What was
+cancelled by mistake, of a discharge that was none, comes back to its own place."""
 
 ACTIVE = frozenset({"held", "booked", "tentative", "checked_in", "called", "called_absent", "deferred", "in_progress"})
 RELEASING = frozenset({"cancelled", "expired", "replaced", "suspended", "not_done"})

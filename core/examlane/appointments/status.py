@@ -28,6 +28,8 @@ FROM appointment a JOIN appointment_item ai ON ai.appointment_id = a.id AND ai.a
 JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_item i ON i.id = oi.item_id
 JOIN resource_group g ON g.id = a.group_id
 WHERE a.patient_id = ? AND a.state IN ('booked', 'checked_in', 'called', 'in_progress') ORDER BY a.start_at"""
+OF_APPOINTMENT = """WHERE oi.id IN (SELECT s.order_item_id FROM appointment_item s
+JOIN appointment b ON b.id = s.appointment_id WHERE b.number = ?)"""
 APPOINTMENT = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.period_start_at,
 a.period_end_at, a.queue_number, a.automatic, a.fallback, a.preparation, a.explanation, a.no_show, a.hold_expires_at,
 g.code, g.name, g.name_en, c.code, a.patient_id
@@ -87,6 +89,14 @@ def of_order(hospital: Hospital, number: str) -> list[ItemStatus]:
     found = _items(hospital, "WHERE o.number = ?", number)
     if not found:
         raise NotFound("order", number)
+    return found
+
+
+def of_appointment(hospital: Hospital, number: str) -> list[ItemStatus]:
+    """Every item that an appointment serves or served. Raises `NotFound`."""
+    found = _items(hospital, OF_APPOINTMENT, number)
+    if not found:
+        raise NotFound("appointment", number)
     return found
 
 

@@ -259,11 +259,12 @@ def shrink(
 
 def change_state(
     database: Database, appointment: int, version: int, before: str, after: str, actor: Actor, now: datetime,
-    *, reason: str = "", evidence: str = "{}", release: bool | None = None,
+    *, reason: str = "", evidence: str = "{}", release: bool | None = None, silent: bool = False,
 ) -> int:  # fmt: skip
     """Move an appointment to another state as its next version; returns that version.
 
-    Seats are given back by the releasing states, or when `release` says so. Raises `Conflict` or `SlotTaken`.
+    Seats are given back by the releasing states, or when `release` says so. Of what is `silent` no patient is told.
+    Raises `Conflict` or `SlotTaken`.
     """
     states.check(before, after)
     row = database.row(CHANGE, after, appointment, version)
@@ -273,8 +274,9 @@ def change_state(
         release_claims(database, appointment, now)
         database.rows("UPDATE appointment_item SET active = 0 WHERE appointment_id = ? RETURNING id", appointment)
     _version(
-        database, appointment, row[1], row[0], before, after, (row[2], row[3]), evidence, reason, row[4], actor, now
-    )
+        database, appointment, row[1], row[0], before, after, (row[2], row[3]), evidence, reason, row[4], actor, now,
+        silent,
+    )  # fmt: skip
     return int(row[0])
 
 
@@ -317,8 +319,8 @@ def _write_claims(database: Database, appointment: int, place: Place) -> None:
 
 def _version(
     database: Database, appointment: int, number: str, version: int, before: str, after: str,
-    place: Place | tuple[int, int], evidence: str, reason: str, department: str, actor: Actor, now: datetime, *,
-    claims: str = "[]",
+    place: Place | tuple[int, int], evidence: str, reason: str, department: str, actor: Actor, now: datetime,
+    silent: bool = False, *, claims: str = "[]",
 ) -> None:  # fmt: skip
     start, end = (place.start_at, place.end_at) if isinstance(place, Place) else place
     claims = dump(place.seats()) if isinstance(place, Place) else claims
@@ -337,7 +339,7 @@ def _version(
         "starts_at": instant(start).isoformat(),
         "ends_at": instant(end).isoformat(),
         "reason": reason,
-    }
+    } | ({"silent": True} if silent else {})
     events.emit(database, "appointment", number, kind, payload, at)
 
 

@@ -1,28 +1,40 @@
 """Patients who did not come in time: noticed after the grace time, decided by the department's hook, re-booked at a
-kiosk, or at once when they check in late.
+kiosk, or at once when they check in late; and no-shows that were none, withdrawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from examlane.appointments import changes, choosing, desk, states, status, visits
-from examlane.appointments.status import AppointmentStatus
+from examlane.appointments import booking, changes, choosing, desk, states, status, visits
+from examlane.appointments.status import AppointmentStatus, ItemStatus
+from examlane.arrival import attendance, repeated
 from examlane.domain import NoShow, NoShowAction, NoShowDecision, Text
 from examlane.errors import Conflict, Refused, StalePlan
 from examlane.extension import answers
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
-from examlane.records import audit, receipts
+from examlane.planning import gates
+from examlane.records import audit, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
 
-DUE = "SELECT number FROM appointment WHERE state = 'booked' AND end_at <= ? ORDER BY end_at LIMIT ?"
+DUE = """SELECT number FROM appointment WHERE state = 'booked' AND department = ? AND end_at <= ?
+ORDER BY end_at LIMIT ?"""
+HELD = "SELECT count(*) FROM claim WHERE appointment_id = ? AND released_at IS NULL"
+ELSEWHERE = """SELECT count(*) FROM appointment_item mine JOIN appointment_item other
+ON other.order_item_id = mine.order_item_id AND other.session = mine.session AND other.active = 1
+AND other.appointment_id <> mine.appointment_id WHERE mine.appointment_id = ?"""
+OVERLAPPING = """SELECT count(*) FROM appointment a JOIN appointment b ON b.patient_id = a.patient_id AND b.id <> a.id
+AND b.start_at < a.end_at AND a.start_at < b.end_at WHERE a.id = ? AND b.state IN ('held', 'booked', 'tentative',
+'checked_in', 'called', 'called_absent', 'deferred', 'in_progress', 'fulfilled')"""
+OPEN_AGAIN = """UPDATE order_item SET reason = '' WHERE key = ? AND reason IN ('no_show', 'booked') AND NOT EXISTS
+(SELECT 1 FROM appointment_item ai WHERE ai.order_item_id = order_item.id AND ai.active = 1) RETURNING id"""
 REBOOKED_TODAY = """SELECT count(*) FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
 WHERE a.patient_id = ? AND a.department = ? AND v.reason IN ('self_rebook', 'late_arrival') AND v.at >= ?"""
 AT_THE_KIOSK = {"code": "self_rebook", "why": {"zh": "错过后自助改至今天的空位", "en": "missed, moved to a place today"}}
@@ -35,14 +47,32 @@ PASSED_ON = ("time_taken", "state_conflict", "request_in_flight")
 """Refusals that the caller must hear: the desk could do nothing about them."""
 TIME_IS_OVER = Text("预约时间已过，请到登记台", "the booked time is over: please go to the desk")
 NOT_ALLOWED = Text("请到登记台办理", "please go to the desk")
+BOOKED_ELSEWHERE = Text("该项目已另行预约", "the exam was booked again meanwhile")
+OTHER_EXAM = Text("同一时间患者另有检查", "the patient has another exam at this time")
+NO_NO_SHOW = Text("该预约不是未按时检查", "this appointment is no no-show")
 TOO_LATE = Text("今天已不能自助改约，请到登记台", "self-service has ended for today: please go to the desk")
 
 
 def sweep(hospital: Hospital, limit: int = 200) -> int:
-    """Mark as no-show whoever did not come within the grace time; returns how many."""
-    due = hospital.clock.now() - hospital.settings.no_show_grace
-    rows = hospital.database.rows(DUE, epoch(due), limit)
+    """Mark as no-show whoever did not come within his department's grace time; returns how many.
+
+    A department whose check-in source is silent or offline waits.
+    """
+    attendance.look(hospital)
+    now = hospital.clock.now()
+    departments = [row[0] for row in hospital.database.rows(attendance.DUE_DEPARTMENTS, epoch(now))]
+    return sum(_swept_all(hospital, each, limit) for each in departments if not attendance.paused(hospital, each))
+
+
+def _swept_all(hospital: Hospital, department: str, limit: int) -> int:
+    due = hospital.clock.now() - grace(hospital, department)
+    rows = hospital.database.rows(DUE, department, epoch(due), limit)
     return sum(_swept(hospital, number) for (number,) in rows)
+
+
+def grace(hospital: Hospital, department: str) -> timedelta:
+    """How long after the end of his time a patient may still come there."""
+    return timedelta(minutes=hospital.catalogues.current().department(department).policy.grace_minutes)
 
 
 def _swept(hospital: Hospital, number: str) -> bool:
@@ -88,9 +118,12 @@ def arrive(
     came = min(at, now) if at else now
     for _ in range(ATTEMPTS):
         current = status.appointment(hospital, number)
-        if not _is_late(hospital, current, came):
-            return changes.check_in(hospital, number, actor, key)
+        late = _is_late(hospital, current, came)
+        if not late and current.state != "no_show":
+            return changes.check_in(hospital, number, actor, key, at=at)
         try:
+            if not late:
+                return _came_after_all(hospital, current, came, actor, key)
             return _arrived_late(hospital, current, actor, key)
         except StalePlan:
             continue
@@ -98,8 +131,89 @@ def arrive(
 
 
 def _is_late(hospital: Hospital, current: AppointmentStatus, came: datetime) -> bool:
-    over = current.ends_at + hospital.settings.no_show_grace <= came
+    over = current.ends_at + grace(hospital, current.department) <= came
     return over and current.state in ("booked", "no_show")
+
+
+def withdraw(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str, here: bool = False
+) -> list[ItemStatus]:
+    """A no-show was recorded wrongly: the patient has his time back where it can still be kept, or is checked in when
+    he is `here`; else his exams are booked anew, free of charge. What followed from the no-show is withdrawn, too.
+
+    Returns the visit's items as they stand then. Raises `NotFound`, `Refused` with a closed gate, and `Conflict`.
+    """
+
+    def attempt() -> int:
+        current = status.appointment(hospital, number)
+        if current.state != "no_show":
+            raise Conflict("no_no_show", NO_NO_SHOW)
+        seen = gates.must_be_open(hospital, current.patient, current.items, "checked_in") if here else None
+        hospital.database.write(partial(_withdrawn, hospital, current, actor, key, reason, seen))
+        return current.patient
+
+    patient = changes.tried(attempt)
+    booking.settle(hospital, patient, actor)
+    return status.of_appointment(hospital, number)
+
+
+def _withdrawn(
+    hospital: Hospital, current: AppointmentStatus, actor: Actor, key: RequestKey | None, reason: str, seen: int | None
+) -> None:
+    database, now = hospital.database, hospital.clock.now()
+    receipts.keep(database, key, "visit", current.number, epoch(now))
+    why = f"no-show withdrawn: {reason}"[:200]
+    if seen is not None:
+        patients.bump(database, current.patient, seen)
+        return _back_in(hospital, current, "checked_in", actor, why, "{}")
+    patients.touch(database, current.patient)
+    to_come = current.ends_at + grace(hospital, current.department) > now
+    if to_come and database.value(HELD, current.id) and not database.value(OVERLAPPING, current.id):
+        return _back_in(hospital, current, "booked", actor, why, "{}")
+    visits.change_state(
+        database, current.id, current.version, current.state, "cancelled", actor, now, reason=why
+    )
+    for item in current.items:
+        for (opened,) in database.rows(OPEN_AGAIN, item):
+            desk.close_tasks(database, opened, "", actor.name, now)
+    repeated.forget(hospital, current, actor)
+    jobs.mark_due(database, current.patient, epoch(now))
+
+
+def _came_after_all(
+    hospital: Hospital, current: AppointmentStatus, came: datetime, actor: Actor, key: RequestKey | None
+) -> AppointmentStatus:
+    """He was marked as a no-show, and had come in time: a check-in on paper says so."""
+    seen = gates.must_be_open(hospital, current.patient, current.items, "checked_in")
+    database, now = hospital.database, hospital.clock.now()
+
+    def write() -> None:
+        receipts.keep(database, key, "appointment", current.number, epoch(now))
+        patients.bump(database, current.patient, seen)
+        _back_in(hospital, current, "checked_in", actor, "arrived", changes.told(came, now))
+
+    database.write(write)
+    return status.appointment(hospital, current.number)
+
+
+def _back_in(
+    hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, reason: str, evidence: str
+) -> None:
+    """A no-show was none: the visit serves its items again, and nothing that followed from it stays."""
+    database, now = hospital.database, hospital.clock.now()
+    if database.value(ELSEWHERE, current.id):
+        raise Conflict("already_booked", BOOKED_ELSEWHERE)
+    if database.value(OVERLAPPING, current.id):
+        raise Conflict("time_taken", OTHER_EXAM)
+    visits.change_state(
+        database, current.id, current.version, "no_show", after, actor, now, reason=reason, evidence=evidence
+    )
+    database.rows("UPDATE appointment_item SET active = 1 WHERE appointment_id = ? RETURNING id", current.id)
+    database.rows("UPDATE appointment SET no_show = '' WHERE id = ? RETURNING id", current.id)
+    for item in current.items:
+        for (key,) in database.rows("UPDATE order_item SET reason = 'booked' WHERE key = ? RETURNING id", item):
+            desk.close_tasks(database, key, "", actor.name, now)
+    repeated.forget(hospital, current, actor)
 
 
 def _arrived_late(
@@ -192,6 +306,7 @@ def _write(
             reason="came late" if arrived else "did not come", release=release,
             evidence=dump({"decision": _as_data(decision), "failure": failure}),
         )  # fmt: skip
+        repeated.missed(hospital, current, late=arrived)
     if arrived:
         reason = decision.code if decision else ""
         audit.record(database, actor, "appointment.late", "appointment", current.number, epoch(now), reason=reason)

@@ -42,6 +42,24 @@ class DepartmentPolicy:
     grace_minutes: int = number(15, 0, 240)
     """How long after the end of his time a patient may still come before it counts as a no-show."""
 
+    check_in_silent_minutes: int = number(60, 0, 480)
+    """No check-in, call or execution report for so many opening minutes while visits were due: no-shows wait. 0: never."""
+
+    check_in_silent_visits: int = number(3, 1, 50)
+    """So many visits must have been due without a word before the silence counts: a lone no-show is none."""
+
+    paper_check_in_minutes: int = number(30, 0, 480)
+    """How long the desk may enter paper check-ins once the check-in source is back, before no-shows are noticed again."""
+
+    no_show_limit: int = number(0, 0, 50)
+    """So many missed visits within the period, and a patient is booked at the desk only. 0: never."""
+
+    no_show_period_days: int = number(90, 1, 730)
+    """Missed visits of so many days count together."""
+
+    restriction_days: int = number(90, 1, 730)
+    """How long a patient who missed too many visits is booked at the desk only."""
+
     # Seats that come free
 
     # Reminders

@@ -143,11 +143,12 @@ def record(
         patient = patients.register(database, order.patient)
         patients.touch(database, patient)
         encounter = _encounter(database, order.encounter, patient)
+        encounter_class = database.value("SELECT encounter_class FROM encounter WHERE id = ?", encounter)
         version = _make_room(database, order.number, patient)
-        _store(database, catalogue, settings, order, patient, encounter, version, now)
+        _store(database, catalogue, settings, order, patient, encounter, encounter_class, version, now)
         jobs.mark_due(database, patient, epoch(now))
         if order.carry_payment:
-            _carry_payment(database, order, settings, now)
+            _carry_payment(database, order, settings, encounter_class, now)
         release.adopt(database, order.number, settings, now, notice)
         audit.record(database, actor, "order.submit", "order", order.number, epoch(now), items=len(order.lines))
         return patient
@@ -164,6 +165,9 @@ def _encounter(database: Database, data: EncounterData, patient: int) -> int:
         )  # fmt: skip
     if row[1] != patient:
         raise Conflict("encounter_of_another_patient", OTHER_PATIENT, "/encounter/number")
+    # Once an admission, transfer or discharge was reported, an order no longer says of what class its encounter is.
+    if database.row("SELECT 1 FROM encounter_event WHERE encounter_id = ? AND withdrawn_at IS NULL", row[0]):
+        return int(row[0])
     database.rows(
         "UPDATE encounter SET encounter_class = ?, ward = ?, campus = ?, needs = ? WHERE id = ? RETURNING id",
         data.encounter_class.value, data.ward, data.campus, dump(list(data.needs)), row[0],
@@ -194,7 +198,7 @@ def _make_room(database: Database, number: str, patient: int) -> int:
 
 def _store(
     database: Database, catalogue: Catalogue, settings: Settings, order: OrderData, patient: int, encounter: int,
-    version: int, now: datetime,
+    encounter_class: str, version: int, now: datetime,
 ) -> None:  # fmt: skip
     key = database.insert(
         Order, number=order.number, patient=patient, encounter=encounter,
@@ -203,8 +207,7 @@ def _store(
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     for line in order.lines:
-        item = catalogue.item(line.item)
-        release = _released_by(settings, order.encounter.encounter_class, item, order.verified)
+        release = _released_by(settings.release[encounter_class], catalogue.item(line.item), order.verified)
         _insert_line(database, catalogue, order.number, key, patient, line, release, now)
 
 
@@ -222,7 +225,7 @@ def add_line(
     """Add an exam to an order that is stored; inside a write transaction."""
     key, patient, encounter_class = database.rows(STORED, order)[0]
     verified = bool(database.value("SELECT 1 FROM order_item WHERE order_id = ? AND release = 'verified'", key))
-    release = _released_by(settings, EncounterClass(encounter_class), catalogue.item(line.item), verified)
+    release = _released_by(settings.release[encounter_class], catalogue.item(line.item), verified)
     _insert_line(database, catalogue, order, key, patient, line, release, now)
 
 
@@ -237,9 +240,11 @@ def _insert_line(
     )  # fmt: skip
 
 
-def _carry_payment(database: Database, order: OrderData, settings: Settings, now: datetime) -> None:
+def _carry_payment(
+    database: Database, order: OrderData, settings: Settings, encounter_class: str, now: datetime
+) -> None:
     """What was paid for an item of the replaced order is paid for the same exam of this one."""
-    rule = settings.release[order.encounter.encounter_class] == "paid"
+    rule = settings.release[encounter_class] == "paid"
     for line in order.lines:
         paid = database.value(PAID_BEFORE, order.replaces, line.item)
         if paid is not None:
@@ -247,9 +252,8 @@ def _carry_payment(database: Database, order: OrderData, settings: Settings, now
             database.rows(CARRIED, "paid" if rule else "", epoch(now) if rule else None, f"{order.number}/{line.line}")
 
 
-def _released_by(settings: Settings, encounter_class: EncounterClass, item: ExamItem, verified: bool) -> str:
+def _released_by(rule: str, item: ExamItem, verified: bool) -> str:
     """The fact that lets an item be booked, as far as the order itself brings it. What costs nothing is not paid for."""
-    rule = settings.release[encounter_class]
     if rule == "paid" and item.attributes.get("zero_fee") is True:
         return "zero_fee"
     if rule == "paid" or (rule == "verified" and not verified):

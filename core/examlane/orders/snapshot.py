@@ -31,8 +31,10 @@ from examlane.storage.fields import epoch, instant, maybe_day, maybe_instant
 
 HEAD = """SELECT p.sex, p.birth_date, p.out_of_town, p.version,
 (SELECT generation FROM booking_due WHERE patient_id = p.id),
-(SELECT value FROM setting WHERE name = 'catalogue'), (SELECT value FROM setting WHERE name = 'rollout')
+(SELECT value FROM setting WHERE name = 'catalogue'), (SELECT value FROM setting WHERE name = 'rollout'),
+p.died_at, EXISTS (SELECT 1 FROM no_show_restriction r WHERE r.patient_id = p.id AND r.state = 'active')
 FROM patient p WHERE p.id = ?"""
+RESTRICTED = """SELECT department FROM no_show_restriction WHERE patient_id = ? AND state = 'active' AND until_at > ?"""
 ITEMS = """SELECT oi.id, oi.key, oi.state, oi.fills, oi.confirmed, oi.payment, oi.release, oi.reason, i.code,
 o.id, o.number, o.ordering_department, o.priority, o.context, o.note, o.ordered_at,
 e.id, e.number, e.encounter_class, e.ward, e.campus, e.needs, o.replaces, ai.appointment_id
@@ -130,6 +132,9 @@ class Snapshot:
     exams: tuple[Examination, ...]
     """Every exam of the patient that intervals look at: booked, done, and done elsewhere."""
     held: tuple[HeldPlace, ...] = ()
+    restricted: frozenset[str] = frozenset()
+    """Departments that book for the patient at their desk only: too many visits were missed."""
+    died: bool = False
 
     def context(self) -> Mapping[str, Fact]:
         """The newest known clinical facts over all open orders."""
@@ -144,7 +149,7 @@ def read(database: Database, catalogues: Catalogues, patient: int, now: datetime
     head = database.row(HEAD, patient)
     if head is None:
         raise NotFound("patient", str(patient))
-    sex, birth_date, out_of_town, version, generation, catalogue_version, rollout_version = head
+    sex, birth_date, out_of_town, version, generation, catalogue_version, rollout_version, died, restricted = head
     view = PatientView(patient, Sex(sex), maybe_day(birth_date), bool(out_of_town))
     catalogue = catalogues.at(catalogue_version or 0)
     since = epoch(now - LOOK_BACK)
@@ -162,7 +167,13 @@ def read(database: Database, catalogues: Catalogues, patient: int, now: datetime
         visits=visits,
         exams=_exams(database, catalogue, patient, since, visits),
         held=tuple(HeldPlace(*row) for row in database.rows(HELD, patient, epoch(now))) if replacing else (),
+        restricted=_restricted(database, patient, now) if restricted else frozenset(),
+        died=died is not None,
     )
+
+
+def _restricted(database: Database, patient: int, now: datetime) -> frozenset[str]:
+    return frozenset(row[0] for row in database.rows(RESTRICTED, patient, epoch(now)))
 
 
 def evidence_of(database: Database, patient: int, known_at: int = LAST) -> tuple[EvidenceView, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from examlane.domain import (
     BookingMode,
     DepartmentMode,
+    EncounterClass,
     EvidenceView,
     Fact,
     Finding,
@@ -34,7 +35,7 @@ from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.reasons import REASONS
 
 UNAVAILABLE_NEXT = Text("联系科室登记台", "contact the department's desk")
-LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended")
+LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended", "discharged")
 """After these an item is booked again only when somebody asks for it."""
 NOT_PAID = ("part_paid", "refund_requested", "refunded")
 """States of a payment that are reasons of their own."""
@@ -134,6 +135,8 @@ class Judge:
 
     def verdicts(self, snapshot: Snapshot) -> list[Verdict]:
         """One verdict an open item, in order."""
+        if snapshot.died:
+            return [_of_the_dead(item) for item in snapshot.items]
         heard = [
             self._heard(department, number, items, snapshot)
             for (number, department), items in _by_order(snapshot.items).items()
@@ -143,7 +146,7 @@ class Judge:
         found: dict[int, Verdict] = {}
         for one in heard:
             others = _related(rules, one.items, snapshot, self._now)
-            found.update({item.id: self._verdict(one, item, others, snapshot.evidence) for item in one.items})
+            found.update({item.id: self._verdict(one, item, others, snapshot) for item in one.items})
         return [found[item.id] for item in snapshot.items]
 
     def _heard(self, department: str, number: str, items: Sequence[OpenItem], snapshot: Snapshot) -> _Heard:
@@ -160,7 +163,7 @@ class Judge:
         return _Heard(items, mode, findings, self.gates(department, order, snapshot.patient, snapshot.evidence))
 
     def _verdict(
-        self, heard: _Heard, item: OpenItem, others: Sequence[Finding], evidence: Sequence[EvidenceView]
+        self, heard: _Heard, item: OpenItem, others: Sequence[Finding], snapshot: Snapshot
     ) -> Verdict:
         if heard.mode is DepartmentMode.EXTERNAL:
             return Verdict(item, "accepted", "department_external")
@@ -170,9 +173,10 @@ class Judge:
             item,
             [finding for finding in (*heard.findings, *others) if finding.item == item.key],
             [gate for gate in heard.gates if gate.answer.item == item.key],
-            evidence,
+            snapshot.evidence,
             heard.mode,
             self._hospital.settings.release[item.order.encounter.encounter_class],
+            restricted=item.department in snapshot.restricted and may_be_restricted(item),
         )
 
     def findings(
@@ -252,6 +256,16 @@ def _by_order(items: Iterable[OpenItem]) -> dict[tuple[str, str], list[OpenItem]
     return groups
 
 
+def may_be_restricted(item: OpenItem) -> bool:
+    """Whether missed visits may lead an item to the desk: never what is urgent, nor what a ward has ordered."""
+    return not item.order.urgent and item.order.encounter.encounter_class is not EncounterClass.INPATIENT
+
+
+def _of_the_dead(item: OpenItem) -> Verdict:
+    reason = item.reason if item.reason in LEFT_TO_PEOPLE else "deceased"
+    return Verdict(item, item.state, reason)
+
+
 def _closed(item: OpenItem, reason: str) -> Verdict:
     return Verdict(item, "unverified", reason, desk=reason)
 
@@ -269,6 +283,7 @@ def _verdict(
     evidence: Sequence[EvidenceView],
     mode: DepartmentMode,
     release: str,
+    restricted: bool,
 ) -> Verdict:
     state = state_of(findings, item.view.confirmed, evidence)
     verdict = Verdict(
@@ -281,7 +296,7 @@ def _verdict(
         earliest=max((finding.until for finding in findings if finding.until is not None), default=None),
         desk="needs_approval" if state == "needs_approval" else "",
     )
-    return _followed(verdict, mode, release)
+    return _followed(verdict, mode, release, restricted)
 
 
 def state_of(findings: Sequence[Finding], confirmed: Mapping[str, str], evidence: Sequence[EvidenceView]) -> str:
@@ -313,7 +328,7 @@ def _approved(finding: Finding, evidence: Sequence[EvidenceView]) -> bool:
     )
 
 
-def _followed(verdict: Verdict, mode: DepartmentMode, release: str) -> Verdict:
+def _followed(verdict: Verdict, mode: DepartmentMode, release: str, restricted: bool) -> Verdict:
     """The reason of an accepted item: what it waits for, or that it may be booked."""
     if verdict.state != "accepted":
         return verdict
@@ -333,6 +348,8 @@ def _followed(verdict: Verdict, mode: DepartmentMode, release: str) -> Verdict:
         mode_of_service = next(iter(sorted(services)))
         reason = mode_of_service.value if mode_of_service is not BookingMode.NONE else "not_bookable"
         return replace(verdict, reason=reason)
+    if restricted and verdict.item.appointment is None:
+        return replace(verdict, reason="restricted", desk="restricted")
     if mode is DepartmentMode.MANUAL or BookingMode.AUTOMATIC not in services:
         return replace(verdict, reason="department_manual", desk="department_manual")
     return replace(verdict, reason="pending", bookable=True)

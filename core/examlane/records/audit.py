@@ -12,11 +12,15 @@ from examlane.storage.ledger import Audit
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a client code, a staff log-in, a patient, or `system`; and through which channel."""
+    """Who asks: a client code, a staff log-in, a patient, or `system`; and through which channel.
+
+    `desk`: a member of staff who sees the patient, and may book what patients cannot book themselves.
+    """
 
     name: str
     channel: str
     request_id: str = ""
+    desk: bool = False
 
 
 SYSTEM = Actor("system", "worker")

@@ -262,6 +262,7 @@ class Patient(Table):
     phone = CharField(max_length=32, default="")
     region = CharField(max_length=16, default="")
     out_of_town = FlagField(default=0)
+    died_at = InstantField(null=True)
     version = IntegerField(default=1)
     merged_into = ForeignKeyField("self", null=True)
 
@@ -294,6 +295,7 @@ class Encounter(Table):
     patient = ForeignKeyField(Patient)
     encounter_class = CharField(max_length=16)
     ward = CharField(max_length=64, default="")
+    bed = CharField(max_length=32, default="")
     campus = CharField(max_length=32, default="")
     needs = JsonField(default="[]")
     state = CharField(max_length=16, default="open")

@@ -61,7 +61,7 @@ def play(world: World, patients: int) -> Counter[str]:
         booked = ordered(world, f"P{len(waiting)}-{at.isoformat()}")
         if dice.random() < LATE:
             after_grace = timedelta(minutes=round(dice.expovariate(1 / MEAN_MINUTES)))
-            comes_at = booked.ends_at + world.hospital.settings.no_show_grace + after_grace
+            comes_at = booked.ends_at + noshow.grace(world.hospital, "ECG") + after_grace
             heapq.heappush(waiting, (comes_at, booked.number))
     return found
 

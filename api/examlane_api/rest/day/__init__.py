@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import corrections, policies, suspensions
+from examlane_api.rest.day import corrections, encounters, noshow, policies, suspensions
 
-BLUEPRINTS: tuple[Blueprint, ...] = (corrections.blp, policies.blp, suspensions.blp)
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    corrections.blp,
+    encounters.blp,
+    noshow.blp,
+    policies.blp,
+    suspensions.blp,
+)
