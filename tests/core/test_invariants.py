@@ -292,6 +292,15 @@ TAMPERINGS = (
               "INSERT INTO receipt (client, key, fingerprint, subject, subject_key, created_at) "
               "SELECT client, key, fingerprint, subject, subject_key, created_at FROM receipt"),
     tampering("booking_late", "UPDATE booking_due SET due_at = due_at - 3600"),
+    tampering("nothing_for_the_dead", f"UPDATE patient SET died_at = {epoch(MORNING)} WHERE id = "
+              f"(SELECT patient_id FROM appointment WHERE id = {MOVED})"),
+    tampering("sweep_paused",
+              "INSERT INTO check_in_pause (department, kind, since, reason, actor, noticed_at, ended_by) "
+              f"VALUES ('US', 'offline', {epoch(MORNING)}, '', 'x', {epoch(MORNING)}, '')"),
+    tampering("restriction_grounds",
+              "INSERT INTO no_show_restriction (patient_id, department, state, from_at, until_at, threshold, visits, "
+              "appeal, appealed_by, decision, decision_reason, decided_by) SELECT min(id), 'US', 'active', "
+              f"{epoch(MORNING)}, {epoch(MORNING) + 9}, 2, '[\"A\"]', '', '', '', '', '' FROM patient"),
     tampering("foreign_keys", "UPDATE desk_task SET patient_id = 987654321"),
     tampering("instants", "UPDATE payment SET paid_at = 12"),
 )  # fmt: skip

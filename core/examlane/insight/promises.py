@@ -325,10 +325,35 @@ AND f.sequence < e.sequence AND f.sent_at IS NULL)""",
     ),
 )
 
+DAY = (
+    Invariant(
+        "nothing_for_the_dead",
+        Text("已死亡患者没有有效预约", "a patient who has died has no visit to come"),
+        """SELECT a.number FROM appointment a JOIN patient p ON p.id = a.patient_id WHERE p.died_at IS NOT NULL
+AND a.state IN ('held', 'booked', 'tentative', 'checked_in', 'called', 'called_absent', 'deferred')""",
+    ),
+    # A minute's tolerance: another process may be marking in the moment in which the silence is noticed.
+    Invariant(
+        "sweep_paused",
+        Text("签到中断期间不判定未按时检查", "nobody is noticed as a no-show while his department hears of nobody"),
+        """SELECT a.number || ' v' || v.version FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
+JOIN check_in_pause p ON p.department = a.department WHERE v.state = 'no_show' AND v.actor = 'system'
+AND v.at > p.noticed_at + 60 AND (p.resumes_at IS NULL OR v.at < p.resumes_at)""",
+    ),
+    Invariant(
+        "restriction_grounds",
+        Text("预约限制有足够的依据和期限，同科室不重复", "a restriction has its grounds and its end, and stands alone"),
+        """SELECT 'restriction ' || r.id FROM no_show_restriction r WHERE r.state = 'active' AND (r.until_at <= r.from_at
+OR length(r.visits) - length(replace(r.visits, ',', '')) + 1 < r.threshold
+OR EXISTS (SELECT 1 FROM no_show_restriction o WHERE o.patient_id = r.patient_id AND o.department = r.department
+AND o.state = 'active' AND o.id <> r.id AND o.until_at > r.from_at AND o.from_at < r.until_at))""",
+    ),
+)
+
 SCHEMA = (
     Invariant("foreign_keys", Text("引用都有对象", "every reference leads to a row"), _foreign_keys()),
     Invariant("instants", Text("时间都在 2000 至 2100 年之间", "every time lies between 2000 and 2100"), _instants()),
 )
 
-INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SCHEMA)
+INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *DAY, *SCHEMA)
 """All of them, in the order they are checked and reported."""
