@@ -11,6 +11,7 @@ import pytest
 
 from examlane.storage.daily import NoShowRestriction
 from examlane.storage.fields import epoch
+from examlane.storage.models import Patient
 from examlane.testing.hospital import MORNING
 from examlane_api import access
 from examlane_api.soap.handlers import BookingHandlers
@@ -90,16 +91,16 @@ PAGES = {"page.matrix": "/matrix", "page.board": "/board"}
 
 @pytest.fixture
 def number(rest: Any) -> str:
-    """The number of an ultrasound appointment of order O1, whose patient is restricted there (the first restriction)."""
-    found: str = rest.booked("O1", patient="P1")["number"]
+    """The number of an ultrasound appointment of order O1. Somebody else is restricted there: the first restriction."""
     database = rest.world.database
-    patient = database.value("SELECT patient_id FROM appointment WHERE number = ?", found)
+    somebody = database.write(lambda: database.insert(Patient, name="患者丙"))
     database.write(
         lambda: database.insert(
-            NoShowRestriction, patient=patient, department="US", from_at=epoch(MORNING),
+            NoShowRestriction, patient=somebody, department="US", from_at=epoch(MORNING),
             until_at=epoch(MORNING + timedelta(days=9)), threshold=2, visits="[]",
         )
     )  # fmt: skip
+    found: str = rest.booked("O1", patient="P1")["number"]
     return found
 
 

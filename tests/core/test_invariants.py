@@ -316,6 +316,15 @@ TAMPERINGS = (
               f"WHERE appointment_id = {GIVEN_UP})",
               f"UPDATE appointment SET state = 'suspended' WHERE id = {GIVEN_UP}",
               noticed=("suspension_loses_nobody", "last_version")),
+    tampering("nothing_for_the_dead", f"UPDATE patient SET died_at = {epoch(MORNING)} WHERE id = "
+              f"(SELECT patient_id FROM appointment WHERE id = {MOVED})"),
+    tampering("sweep_paused",
+              "INSERT INTO check_in_pause (department, kind, since, reason, actor, noticed_at, ended_by) "
+              f"VALUES ('US', 'offline', {epoch(MORNING)}, '', 'x', {epoch(MORNING)}, '')"),
+    tampering("restriction_grounds",
+              "INSERT INTO no_show_restriction (patient_id, department, state, from_at, until_at, threshold, visits, "
+              "appeal, appealed_by, decision, decision_reason, decided_by) SELECT min(id), 'US', 'active', "
+              f"{epoch(MORNING)}, {epoch(MORNING) + 9}, 2, '[\"A\"]', '', '', '', '', '' FROM patient"),
     tampering("foreign_keys", "UPDATE desk_task SET patient_id = 987654321"),
     tampering("instants", "UPDATE payment SET paid_at = 12"),
 )  # fmt: skip

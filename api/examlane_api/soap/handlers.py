@@ -111,6 +111,7 @@ class BookingHandlers:
             appointment=query.get("appointmentNo", ""),
             days=query.get("days", DEFAULT_DAYS),
             limit=MOST_TIMES,
+            desk=call.actor.desk,
             since=datetime.combine(day, time(12), self._hospital.settings.zone) if day else None,
         )
         return call.results.times(self._answers.times(found))

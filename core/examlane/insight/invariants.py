@@ -10,12 +10,15 @@ from typing import Any
 from examlane.clock import Clock, SystemClock
 from examlane.domain import Text
 from examlane.errors import NotFound
-from examlane.insight.promises import INVARIANTS, Invariant, Severity
+from examlane.insight.day_promises import DAY
+from examlane.insight.promises import PROMISES, SCHEMA, Invariant, Severity
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch
 
 __all__ = ["INVARIANTS", "Invariant", "Severity", "Violation", "as_data", "check"]
 
+INVARIANTS: tuple[Invariant, ...] = (*PROMISES, *DAY, *SCHEMA)
+"""All of them, in the order they are checked and reported."""
 SHOWN = 20
 ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 

@@ -327,38 +327,10 @@ AND f.sequence < e.sequence AND f.sent_at IS NULL)""",
     ),
 )
 
-# The slots that a suspension is about.
-SCOPED = """suspension u JOIN suspension_scope p ON p.suspension_id = u.id JOIN slot l ON l.resource_id = p.resource_id
-AND l.start_at < p.end_at AND l.end_at > p.start_at AND (p.day IS NULL OR l.day = p.day)"""
-SUSPENSIONS = (
-    Invariant(
-        "suspension_closes",
-        Text("停用期间的号源都已关闭", "no slot is open while a suspension covers it"),
-        f"SELECT DISTINCT 'slot ' || l.id FROM {SCOPED} WHERE p.closes = 1 AND l.closed = 0",
-    ),
-    Invariant(
-        "suspension_empties",
-        Text("停用处理完后，停用号源上只剩待人工处理的预约", "on suspended slots only those stay who wait for a person"),
-        f"""SELECT DISTINCT a.number || ' ' || u.number FROM {SCOPED}
-JOIN claim c ON c.slot_id = l.id AND c.released_at IS NULL JOIN appointment a ON a.id = c.appointment_id
-WHERE u.state IN ('applied', 'ended') AND l.closed = 1 AND l.start_at >= u.created_at
-AND a.state IN ('held', 'booked', 'tentative') AND NOT EXISTS (SELECT 1 FROM suspension_visit v
-WHERE v.appointment_id = a.id AND v.outcome IN ('kept', 'pending'))""",
-    ),
-    Invariant(
-        "suspension_loses_nobody",
-        Text("停诊待改约的项目都有待办", "whoever was suspended waits as an open task of the desk"),
-        """SELECT a.number FROM appointment a JOIN appointment_item i ON i.appointment_id = a.id
-JOIN order_item oi ON oi.id = i.order_item_id WHERE a.state = 'suspended' AND oi.reason = 'suspended'
-AND oi.state NOT IN ('cancelled', 'fulfilled') AND NOT EXISTS (SELECT 1 FROM desk_task t
-WHERE t.order_item_id = oi.id AND t.code = 'suspended' AND t.closed_at IS NULL)""",
-    ),
-)
-
 SCHEMA = (
     Invariant("foreign_keys", Text("引用都有对象", "every reference leads to a row"), _foreign_keys()),
     Invariant("instants", Text("时间都在 2000 至 2100 年之间", "every time lies between 2000 and 2100"), _instants()),
 )
 
-INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SUSPENSIONS, *SCHEMA)
-"""All of them, in the order they are checked and reported."""
+PROMISES: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES)
+"""What holds whatever a day brings; `day_promises.py` has the rest."""
