@@ -39,17 +39,17 @@ MOVES: dict[str, frozenset[str]] = {
         {"booked", "held", "tentative", "checked_in", "cancelled", "expired", "suspended", "replaced"}
     ),
     "checked_in": frozenset(
-        {"booked", "held", "checked_in", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done",
+        {"booked", "held", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done",
          "cancelled", "no_show", "suspended"}
     ),
     "called": frozenset(
-        {"checked_in", "held", "called", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled"}
+        {"checked_in", "held", "called_absent", "deferred", "in_progress", "fulfilled", "not_done", "cancelled"}
     ),
     "called_absent": frozenset(
-        {"checked_in", "held", "called_absent", "called", "no_show", "cancelled", "in_progress", "fulfilled"}
+        {"checked_in", "held", "called", "no_show", "cancelled", "in_progress", "fulfilled"}
     ),
     "deferred": frozenset(
-        {"checked_in", "held", "deferred", "called", "not_done", "cancelled", "no_show", "in_progress", "booked"}
+        {"checked_in", "held", "called", "not_done", "cancelled", "no_show", "in_progress", "booked"}
     ),
     "in_progress": frozenset({"fulfilled", "not_done", "checked_in"}),
     "no_show": frozenset({"booked", "checked_in", "in_progress", "fulfilled", "cancelled"}),
@@ -61,8 +61,10 @@ MOVES: dict[str, frozenset[str]] = {
     "replaced": frozenset(),
 }  # fmt: skip
 """From each state, where an appointment may go. `booked` to `booked` is a reschedule; what is booked is `held` again
-when its order is withdrawn and may be replaced. From a state to itself: some of its exams left the visit. What was
-cancelled by mistake, of a discharge that was none, comes back to its own place."""
+when its order is withdrawn and may be replaced. What was cancelled by mistake, of a discharge that was none, comes back
+to its own place."""
+STAYS = frozenset({"held", "booked", "tentative", "checked_in", "called", "called_absent", "deferred"})
+"""Exams may leave a visit in these states: its next version is in the same state."""
 
 ACTIVE = frozenset({"held", "booked", "tentative", "checked_in", "called", "called_absent", "deferred", "in_progress"})
 RELEASING = frozenset({"cancelled", "expired", "replaced", "suspended", "not_done"})

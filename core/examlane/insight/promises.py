@@ -73,7 +73,10 @@ def _instants() -> str:
 ACTIVE = _listed(states.ACTIVE)
 KEEPING = _listed(states.ACTIVE | {"fulfilled"})
 RELEASING = _listed(states.RELEASING)
-MOVES = _listed(f"{before}>{after}" for before, moves in states.MOVES.items() for after in moves)
+MOVES = _listed(
+    {f"{before}>{after}" for before, moves in states.MOVES.items() for after in moves}
+    | {f"{state}>{state}" for state in states.STAYS}
+)
 # A no-show may have given its seats back and still be examined later: then it holds none until it is moved.
 HOLDS = f"""a.state IN ({KEEPING}) AND (
 EXISTS (SELECT 1 FROM claim h WHERE h.appointment_id = a.id AND h.released_at IS NULL)
