@@ -35,7 +35,7 @@ def allowed(field: Any) -> str:
 def meaning(name: str) -> str:
     """The sentence below a setting in the code."""
     source = Path(policy.__file__).read_text("utf-8")
-    found = re.search(rf'^    {name}: .*\n    """(.+?)"""$', source, re.M | re.S)
+    found = re.search(rf'^    {name}: [^\n]*\n    """(.+?)"""$', source, re.M | re.S)
     assert found, f"{name} is not explained"
     return " ".join(found[1].split())
 

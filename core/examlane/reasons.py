@@ -48,6 +48,8 @@ REASONS: dict[str, Text] = {
     "unknown_order": Text("申请单尚未到达，缴费已登记", "the order has not arrived yet: payment is stored"),
     "expired": Text("已过期", "expired"),
     "suspended": Text("停诊待改约", "suspended, to be moved"),
+    "waiting_list": Text("候补到空出的时间", "a time that came free, from the waiting list"),
+    "patient_unreachable": Text("短信和电话均未联系上患者", "neither messages nor calls reached the patient"),
     "replaced": Text("已合并", "merged into another appointment"),
 }
 

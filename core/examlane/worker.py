@@ -16,6 +16,8 @@ from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
+from examlane.reminders import reminders
+from examlane.replanning import backfill
 from examlane.storage.fields import epoch
 from examlane.visit import BookingRequest
 
@@ -31,11 +33,13 @@ class Round:
     expired: int
     no_shows: int
     shadows: int
+    backfilled: int
+    reminded: int
     sent: int
 
     @property
     def idle(self) -> bool:
-        return not any((self.settled, self.expired, self.no_shows, self.shadows, self.sent))
+        return not any((self.settled, self.expired, self.no_shows, self.shadows, self.backfilled, self.reminded, self.sent))
 
 
 def turn(hospital: Hospital, send: Send) -> Round:
@@ -47,7 +51,9 @@ def turn(hospital: Hospital, send: Send) -> Round:
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
     asked = _ask_shadows(hospital, now)
-    return Round(settled, expired, missed, asked, events.deliver_due(hospital.database, send, now))
+    backfilled = backfill.turn(hospital)
+    reminded = reminders.turn(hospital)
+    return Round(settled, expired, missed, asked, backfilled, reminded, events.deliver_due(hospital.database, send, now))
 
 
 def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from examlane.appointments import desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
+from examlane.capacity import withheld
+from examlane.capacity.withheld import GivenUp
 from examlane.domain import Text
 from examlane.errors import Conflict, StalePlan
 from examlane.hospital import Hospital
@@ -23,6 +25,7 @@ STALE = Text("预约已被更改，请刷新", "the appointment was changed mean
 # What the rules say of an item stays as it is when its visit goes; only an exam that is done after all is done no more.
 LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' WHEN state = 'fulfilled' THEN 'accepted'
 ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
+GIVES_UP = ("cancelled", "expired")
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -33,11 +36,16 @@ def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | Non
 
 def cancel(
     hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str,
-    version: int | None = None,
+    version: int | None = None, by_patient: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
-    """Cancel an appointment; its seats are free at once, its order items are booked again only when asked for."""
-    left = "cancelled"
-    return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
+    """Cancel an appointment; its order items are booked again only when asked for.
+
+    Its seats go to the waiting list first. What a patient gives up may return later, as his department wants it.
+    """
+    return _change(
+        hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left="cancelled",
+        by_patient=by_patient,
+    )  # fmt: skip
 
 
 def check_in(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
@@ -66,7 +74,7 @@ def execution(
 
 def _change(
     hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, *, reason: str = "",
-    version: int | None = None, items_left: str = "", done: bool = False, task: str = "",
+    version: int | None = None, items_left: str = "", done: bool = False, task: str = "", by_patient: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
     def attempt() -> int:
         current = status.appointment(hospital, number)
@@ -78,7 +86,7 @@ def _change(
         guarded = after in gates.GUARDED
         seen = gates.must_be_open(hospital, current.patient, current.items, after) if guarded else None
         hospital.database.write(
-            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen)
+            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen, by_patient)
         )
         return current.id
 
@@ -87,7 +95,7 @@ def _change(
 
 def _write_change(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    items_left: str, done: bool, task: str, seen: int | None,
+    items_left: str, done: bool, task: str, seen: int | None, by_patient: bool,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
@@ -95,7 +103,9 @@ def _write_change(
         patients.touch(database, current.patient)
     else:  # what the gates said must still be so
         patients.bump(database, current.patient, seen)
+    held = withheld.seats_of(database, current.id) if after in GIVES_UP else []
     visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
+    keep_back(hospital, current, held, after, delayed=by_patient)
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
@@ -118,6 +128,18 @@ def _hand_over(
     )  # fmt: skip
     payload = {"order_item": key, "state": state, "reason": reason, "payable": False}
     events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+
+
+def keep_back(
+    hospital: Hospital, current: AppointmentStatus, held: Sequence[tuple[int, int]], why: str, *, delayed: bool
+) -> None:
+    """What becomes of the seats that an appointment has just given up; inside the transaction that did it."""
+    if not held:
+        return
+    given_up = GivenUp(current.id, current.department, current.group, why, delayed)
+    withheld.keep_back(
+        hospital.database, hospital.catalogues.current(), given_up, held, hospital.clock.now(), hospital.settings.notice
+    )
 
 
 def tried(attempt: Callable[[], int]) -> int:

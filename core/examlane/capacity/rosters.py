@@ -108,7 +108,7 @@ def _reconcile(
     for key, (slot, _taken) in existing.items():
         if key in wanted:
             database.rows(
-                "UPDATE slot SET closed = 0, is_open = CASE WHEN taken < capacity + extra THEN 1 ELSE 0 END "
+                "UPDATE slot SET closed = 0, is_open = CASE WHEN taken + withheld < capacity + extra THEN 1 ELSE 0 END "
                 "WHERE id = ? RETURNING id",
                 slot,
             )
