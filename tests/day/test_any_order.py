@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.day.machine import Day
+from tests.day.rules_waiting import Waiting
 
 
-class WholeDay(Day):
+class WholeDay(Waiting, Day):
     """All areas together."""
 
 

@@ -52,7 +52,8 @@ def message(kind: str, visits: Sequence[Told], now: datetime) -> Text:
 
 def _visit(visit: Told, now: datetime, *, prepares: bool) -> Text:
     day, ends = visit.period_starts_at, visit.period_ends_at
-    zh = f"{day.month}月{day.day}日{day:%H:%M}–{ends:%H:%M}，{visit.exams.zh}，{visit.campus.zh}{visit.place.zh}"
+    campus = "" if visit.place.zh.startswith(visit.campus.zh) else visit.campus.zh
+    zh = f"{day.month}月{day.day}日{day:%H:%M}–{ends:%H:%M}，{visit.exams.zh}，{campus}{visit.place.zh}"
     en = f"{day:%Y-%m-%d %H:%M}–{ends:%H:%M}, {visit.exams.en}, {visit.place.en}, {visit.campus.en}"
     steps = [_step(step, visit, now) for step in visit.steps] if prepares else []
     zh += "".join(f"；{step.zh}" for step in steps) + f"。预约号 {visit.number}。"
