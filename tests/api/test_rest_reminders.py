@@ -68,6 +68,16 @@ def test_the_result_of_a_call_counts_once(message: tuple[Any, str]) -> None:
     assert rest.post(path, {"result": "reached"}, caller="desk").json["code"] == "call_over"
 
 
+def test_an_answer_that_was_lost_is_made_anew_from_what_the_request_led_to(message: tuple[Any, str]) -> None:
+    rest, name = message
+    report = rest.post(f"/messages/{name}/delivery", {"state": "failed"}, key="m1").json
+    result = rest.post("/call-list/1/result", {"result": "reached"}, caller="desk", key="r1").json
+    rest.world.database.write(lambda: rest.world.database.rows("UPDATE receipt SET answer = NULL RETURNING id"))
+
+    assert rest.post(f"/messages/{name}/delivery", {"state": "failed"}, key="m1").json == report
+    assert rest.post("/call-list/1/result", {"result": "reached"}, caller="desk", key="r1").json == result
+
+
 @pytest.mark.parametrize(
     ("path", "body", "pointer"),
     [

@@ -110,6 +110,16 @@ def test_joining_with_the_same_key_puts_nobody_on_the_list_twice(rest: Any) -> N
     assert rest.counts() == before
 
 
+def test_an_answer_that_was_lost_is_made_anew_from_what_the_request_led_to(rest: Any) -> None:
+    first, second = offered(rest, "O1", "O2")
+    declined = rest.post(f"/offers/{first['offers'][0]['id']}/decline", key="d1").json
+    withdrawn = rest.post(f"/waiting/{second['id']}/withdrawal", key="w1").json
+    rest.world.database.write(lambda: rest.world.database.rows("UPDATE receipt SET answer = NULL RETURNING id"))
+
+    assert rest.post(f"/offers/{first['offers'][0]['id']}/decline", key="d1").json == declined
+    assert rest.post(f"/waiting/{second['id']}/withdrawal", key="w1").json == withdrawn
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [

@@ -24,10 +24,13 @@ from examlane.replanning import backfill, offers, waitlist
 from examlane.replanning.waitlist import EntryData
 from examlane.settings import Settings
 from examlane.storage.fields import epoch
-from examlane.testing import MORNING, TESTER, World, small_hospital
+from examlane.testing import DATA, MORNING, TESTER, World, small_hospital
 
 FIRST, LAST = date(2026, 11, 23), date(2026, 12, 5)
-TWO_SEATS = {"rosters": [
+FASTING = {"code": "US-FASTING", "name": "腹部彩超", "modality": "US", "department": "US",
+           "attributes": '{"fasting_hours": 40}'}  # fmt: skip
+TWO_SEATS = {"items": [*DATA["items"], FASTING],
+             "services": [*DATA["services"], {"item": "US-FASTING", "group": "US-N", "minutes": 10}], "rosters": [
     {"resource": "US-N-1", "weekdays": "2", "starts": "09:00", "ends": "09:10"},
     {"resource": "US-N-1", "weekdays": "3-5", "starts": "09:00", "ends": "10:00", "capacity": 20},
     {"resource": "group:CT-N", "weekdays": "1-5", "starts": "08:00", "ends": "12:00"},
@@ -190,6 +193,33 @@ def test_who_does_not_want_such_a_time_is_not_asked(world: World, limits: dict[s
     assert offered(world) == []
     assert [line.reason for line in backfill.log(world.database, "US", 0, 10)] == [reason]
     assert world.database.value("SELECT sum(withheld) FROM slot") == 0
+
+
+@pytest.mark.parametrize("item", ["US-HEART", "US-FASTING"])
+def test_who_needs_longer_or_cannot_be_prepared_in_time_is_skipped(world: World, item: str) -> None:
+    early = booked(world, "P0")
+    order = world.order(item, patient="P1")
+    world.pay(order)
+    wait(world, world.item(f"{order}/1").appointment)
+    entry = waiting(world, "P2")["P2"]
+    free(world, early)
+
+    assert offered(world) == [(entry, "open")]
+    assert backfill.log(world.database, "US", 0, 1)[0].reason == "time_not_possible"
+
+
+def test_an_exam_too_near_to_another_of_the_patient_is_skipped(world: World) -> None:
+    early = booked(world, "P0")
+    head = world.order("CT-HEAD", patient="P1")
+    world.pay(head)
+    number = world.item(f"{head}/1").appointment
+    nine = world.hospital.calendar.instant(date(2026, 11, 24), 9 * 60)
+    choosing.reschedule(world.hospital, number, "CT-N", nine, TESTER)
+    wait(world, booked(world, "P1"))
+    free(world, early)
+
+    assert offered(world) == []
+    assert backfill.log(world.database, "US", 0, 1)[0].reason == "time_not_possible"
 
 
 def test_a_time_outside_his_days_is_not_even_kept_back(world: World) -> None:
