@@ -116,6 +116,22 @@ def test_every_change_is_told_and_the_older_evening_message_is_not_sent(world: W
     assert len(messages(world)) == 3
 
 
+def test_a_change_that_the_worker_has_not_seen_yet_stops_the_older_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = booked(world)
+    at_tomorrow(world, number)
+    reminders.turn(world.hospital)
+    before = len(messages(world))
+    world.clock.set(local(23, 18))
+    choosing.reschedule(world.hospital, number, "US-N", local(25, 9), TESTER)
+    monkeypatch.setattr(reminders, "make", lambda hospital: 0)
+    reminders.turn(world.hospital)
+
+    assert len(messages(world)) == before
+    assert ("evening", 2, "superseded") in kinds(world)
+
+
 def test_another_place_at_the_same_time_is_told_as_such(world: World) -> None:
     number = booked(world)
     reminders.turn(world.hospital)
