@@ -13,7 +13,7 @@ from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
 from examlane.replanning import reading
 from examlane.storage.fields import epoch
-from examlane_api import rulebook
+from examlane_api import rulebook, waiting
 from examlane_api.answers import Answers
 
 PATIENT_OF_ORDER = "SELECT patient_id FROM exam_order WHERE number = ?"
@@ -40,6 +40,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.items(status.of_patient(hospital, int(key)))
     if replay.subject == "suspension":
         return answers.suspension(reading.get(hospital, key))
+    if replay.subject in waiting.SUBJECTS:
+        return waiting.of_subject(hospital, answers, replay.subject, key)
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

@@ -74,6 +74,8 @@ REASONS: dict[str, Text] = {
     "paid_in_vain": Text("申请单已作废或被替代，请退费或转至新申请单", "paid for a void order: refund or carry over"),
     "refund_after_start": Text("检查已开始后收到退费", "refunded although the exam had begun"),
     "not_reissued": Text("退回的申请单未重新开立，号源已释放", "not ordered anew in time: the place was given back"),
+    "waiting_list": Text("候补到空出的时间", "a time that came free, from the waiting list"),
+    "patient_unreachable": Text("短信和电话均未联系上患者", "neither messages nor calls reached the patient"),
     "replaced": Text("已合并", "merged into another appointment"),
 }
 

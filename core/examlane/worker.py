@@ -17,7 +17,8 @@ from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
-from examlane.replanning import suspensions
+from examlane.reminders import reminders
+from examlane.replanning import backfill, suspensions
 from examlane.storage.fields import epoch
 from examlane.visit import BookingRequest
 
@@ -35,11 +36,14 @@ class Round:
     no_shows: int
     suspended: int
     shadows: int
+    backfilled: int
+    reminded: int
     sent: int
 
     @property
     def idle(self) -> bool:
-        return not any((self.settled, self.expired, self.no_shows, self.suspended, self.shadows, self.sent))
+        done = (self.settled, self.expired, self.no_shows, self.suspended, self.shadows, self.backfilled, self.reminded)
+        return not any((*done, self.sent))
 
 
 def turn(hospital: Hospital, send: Send) -> Round:
@@ -55,7 +59,10 @@ def turn(hospital: Hospital, send: Send) -> Round:
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
     asked = _ask_shadows(hospital, now)
-    return Round(settled, expired, missed, suspended, asked, events.deliver_due(hospital.database, send, now))
+    backfilled = backfill.turn(hospital)
+    reminded = reminders.turn(hospital)
+    sent = events.deliver_due(hospital.database, send, now)
+    return Round(settled, expired, missed, suspended, asked, backfilled, reminded, sent)
 
 
 def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:

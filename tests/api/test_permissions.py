@@ -83,6 +83,10 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     # Check-up groups
     # Going live
     # Waiting list, reminders, call list
+    "waiting.read": ("GET", "/waiting?department=US", None),
+    "waiting.change": ("POST", "/waiting", {"items": ["O1/1"], "from": "2026-11-23", "until": "2026-12-01"}),
+    "message.delivery": ("POST", "/messages/M1/delivery", {"state": "delivered"}),
+    "call_list": ("GET", "/call-list?department=US", None),
 }
 CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "pharmacist": "approver",
            "stranger": "nobody", "": ""}  # fmt: skip

@@ -30,6 +30,9 @@ from examlane.errors import NotFound
 from examlane.insight.invariants import INVARIANTS, as_data, check
 from examlane.records import events
 from examlane.records.receipts import request_key
+from examlane.reminders import reminders
+from examlane.replanning import backfill, offers, waitlist
+from examlane.replanning.waitlist import EntryData
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
@@ -92,8 +95,28 @@ def live_a_morning(world: World) -> None:
     noshow.sweep(hospital)
     changes.execution(hospital, late, "finished", TESTER)
     hold(world, "card-8")
+    seats_come_free(world)
     booked(world, "card-1", "US-THYROID", "US-HEART", "CT-HEAD")
     world.order("US-THYROID", patient="card-9", settle=False)
+
+
+def seats_come_free(world: World) -> None:
+    """One freed time went to somebody who waited, another is on offer; and the patients hear of what was booked."""
+    hospital = world.hospital
+    world.database.insert(Peer, code="gateway", event_types='["patient.message"]', created_at=epoch(MORNING) - 1)
+    for patient in ("card-10", "card-11"):
+        late, early = booked(world, f"{patient}-waits", "CT-HEAD"), booked(world, patient, "CT-HEAD")
+        last = choosing.times(hospital, appointment=late)[-1]
+        choosing.reschedule(hospital, late, last.group, last.starts_at, TESTER)
+        limits = EntryData(MORNING.date(), MORNING.date() + timedelta(days=2), appointment=late, notice_minutes=0)
+        entry = waitlist.join(hospital, limits, TESTER)
+        changes.cancel(hospital, early, TESTER, reason="patient", by_patient=True)
+        backfill.turn(hospital)
+        (offer,) = offers.of_entry(world.database, entry.id)
+        if patient == "card-10":
+            offers.accept(hospital, offer.id, TESTER)
+    world.database.rows("UPDATE patient SET phone = '13800001234' RETURNING id")
+    reminders.turn(hospital)
 
 
 def only_his(message: events.Message) -> None:
@@ -200,6 +223,7 @@ MOVED, GIVEN_UP, DONE, PRESENT, LATE, MISSED, HELD = (of(f"card-{number}") for n
 TAKEN = "(SELECT max(id) FROM slot WHERE taken = 1 AND capacity = 1 AND extra = 0)"
 CLAIM = f"(SELECT max(id) FROM claim WHERE appointment_id = {MOVED} AND released_at IS NULL)"
 FREE = "(SELECT max(id) FROM slot WHERE taken = 0 AND closed = 0)"
+WITHHELD = "(SELECT min(id) FROM slot WHERE withheld = 1)"
 LAST_EVENT = f"(SELECT max(id) FROM event WHERE subject_key = (SELECT number FROM appointment WHERE id = {PRESENT}))"
 DONE_NUMBER = f"(SELECT number FROM appointment WHERE id = {DONE})"
 LAST_OF_CT = ("(SELECT max(c.slot_id) FROM claim c JOIN appointment a ON a.id = c.appointment_id "
@@ -224,6 +248,21 @@ TAMPERINGS = (
               noticed=("slot_bounds", "slot_taken")),
     tampering("slot_open", f"UPDATE slot SET is_open = 1 WHERE id = {TAKEN}"),
     tampering("slot_open: closed", f"UPDATE slot SET closed = 1 WHERE id = {FREE}"),
+    tampering("slot_bounds: withheld", f"UPDATE slot SET withheld = 1 WHERE id = {TAKEN}",
+              noticed=("slot_bounds", "slot_withheld")),
+    tampering("slot_open: withheld", f"UPDATE slot SET is_open = 1 WHERE id = {WITHHELD}"),
+    tampering("slot_withheld", f"UPDATE slot SET withheld = 0, is_open = 1 WHERE id = {WITHHELD}"),
+    tampering("slot_withheld: for ever", f"UPDATE slot SET withheld = 1, is_open = 0 WHERE id = {FREE}"),
+    tampering("freed_time", "UPDATE freed_time SET state = 'returned' WHERE state = 'open'",
+              noticed=("freed_time", "offer_open")),
+    tampering("freed_time: given, yet withheld", "UPDATE withheld_seat SET ended_at = NULL",
+              "UPDATE slot SET withheld = 1, is_open = 0 WHERE id IN (SELECT slot_id FROM withheld_seat)",
+              noticed=("freed_time", "slot_bounds")),
+    tampering("offer_open", "UPDATE offer SET state = 'open' WHERE state = 'accepted'"),
+    tampering("offer_open: given twice", "INSERT INTO offer (freed_id, entry_id, group_code, start_at, state, made_at, "
+              "expires_at, message) SELECT freed_id, entry_id, group_code, start_at, state, made_at, expires_at, '' "
+              "FROM offer WHERE state = 'accepted'"),
+    tampering("freed_late", "UPDATE freed_time SET due_at = due_at - 7200"),
     tampering("claim_resource", f"UPDATE claim SET resource_id = resource_id + 1 WHERE id = {CLAIM}"),
     tampering("released_states",
               f"UPDATE claim SET released_at = NULL, slot_id = {FREE} WHERE appointment_id = {GIVEN_UP}",
@@ -325,6 +364,9 @@ TAMPERINGS = (
               "INSERT INTO no_show_restriction (patient_id, department, state, from_at, until_at, threshold, visits, "
               "appeal, appealed_by, decision, decision_reason, decided_by) SELECT min(id), 'US', 'active', "
               f"{epoch(MORNING)}, {epoch(MORNING) + 9}, 2, '[\"A\"]', '', '', '', '', '' FROM patient"),
+    tampering("reminder_late", f"UPDATE reminder SET state = 'pending', due_at = {epoch(MORNING) - 3600}"),
+    tampering("reminder_sent", "DELETE FROM event WHERE kind = 'patient.message' AND id = "
+              "(SELECT max(id) FROM event WHERE kind = 'patient.message')"),
     tampering("foreign_keys", "UPDATE desk_task SET patient_id = 987654321"),
     tampering("instants", "UPDATE payment SET paid_at = 12"),
 )  # fmt: skip

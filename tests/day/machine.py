@@ -7,15 +7,19 @@ item stands where the model says, and every invariant holds.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.errors import UnsatisfiedAssumption
+from hypothesis.stateful import RULE_MARKER, RuleBasedStateMachine, initialize, invariant, rule
 
 from examlane.appointments import booking, changes, choosing
 from examlane.arrival import noshow
@@ -40,11 +44,29 @@ class Expected:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+def _or_left_out(step: Callable[..., None]) -> Callable[..., None]:
+    @wraps(step)
+    def played(*given: Any, **drawn: Any) -> None:
+        with suppress(UnsatisfiedAssumption):
+            step(*given, **drawn)
+
+    played.may_be_left_out = True  # type: ignore[attr-defined]
+    return played
+
+
 class Day(RuleBasedStateMachine):
     """The hospital, the model, and the commands that were there first."""
 
     open_url: Callable[[], str]
     """Makes the address of a new, empty database; set by the test."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """A step whose assumption does not hold is left out; by itself Hypothesis would give up the whole sequence."""
+        super().__init_subclass__(**more)
+        for _, method in inspect.getmembers(cls, inspect.isfunction):
+            found = getattr(method, RULE_MARKER, None)
+            if found is not None and not hasattr(found.function, "may_be_left_out"):
+                setattr(method, RULE_MARKER, replace(found, function=_or_left_out(found.function)))
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +136,13 @@ class Day(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """Some are booked already, so that most steps find somebody to happen to."""
         self.world.later(minutes=1)
+        for patient in PATIENTS:
+            for item in ITEMS:
+                number = self.world.order(item, patient=patient, **REPEATED)
+                self.world.pay(number)
+                self.model[f"{number}/1"] = Expected(f"{number}/1", patient, frozenset({"booked"}), paid=True)
 
     @rule(patient=st.sampled_from(PATIENTS), item=st.sampled_from(ITEMS))
     def order(self, patient: str, item: str) -> None:

@@ -24,6 +24,7 @@ from examlane.orders.release import PaymentData
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import request_key
+from examlane.replanning import offers
 from examlane.settings import Settings
 from examlane.testing import MORNING
 
@@ -65,6 +66,11 @@ def book(hospital: Hospital, number: str, patient: str, *items: str) -> Any:
     return pay(hospital, number)
 
 
+def accept(hospital: Hospital, offer: str) -> Any:
+    """Accept an offer of the waiting list; answers the number of the appointment."""
+    return offers.accept(hospital, int(offer), ACTOR).number
+
+
 def expire_holds(hospital: Hospital, seconds: str) -> Any:
     """The worker's part after some seconds: how many holds this process ended."""
     cast(SetClock, hospital.clock).advance(timedelta(seconds=int(seconds)))
@@ -88,7 +94,8 @@ def hang(*_: Any, **__: Any) -> None:
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "order": order, "pay": pay, "book": book, "expire_holds": expire_holds, "stop_at": stop_at,
+    "order": order, "pay": pay, "book": book, "expire_holds": expire_holds, "accept": accept,
+    "stop_at": stop_at,
 }  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def _order(body: Mapping[str, Any]) -> dict[str, Any]:
         "patient": {
             "identifiers": {"identifier": patient["identifiers"]}, "name": patient["name"], "sex": patient["sex"],
             "birthDate": patient["birth_date"], "outOfTown": patient["out_of_town"],
+            **({"phone": patient["phone"]} if patient["phone"] else {}),
         },
         "encounter": {
             "encounterNo": encounter["number"], "encounterClass": encounter["encounter_class"],

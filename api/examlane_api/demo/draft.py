@@ -35,7 +35,9 @@ class Draft:
 
     # Who
 
-    def person(self, sex: str = "", ages: tuple[int, int] = (22, 75), out_of_town: bool = False) -> Draft:
+    def person(
+        self, sex: str = "", ages: tuple[int, int] = (22, 75), out_of_town: bool = False, phone: bool = True
+    ) -> Draft:
         """Say who it is; a random adult unless said otherwise."""
         self.sex = sex or self.dice.choice(("female", "male"))
         self.age = self.dice.randint(*ages)
@@ -48,6 +50,7 @@ class Draft:
             "sex": self.sex,
             "birth_date": birthday.isoformat(),
             "out_of_town": out_of_town,
+            "phone": f"139{self._number:08}" if phone else "",
         }
         return self
 
@@ -157,6 +160,10 @@ class Draft:
 
     def at(self, after: int) -> str:
         return (self._start + timedelta(minutes=self.arrives + after)).isoformat()
+
+    def day(self, later: int) -> str:
+        """The date so many days after the morning."""
+        return (self._start.date() + timedelta(days=later)).isoformat()
 
     def _send(self, after: int, kind: str, body: dict[str, Any]) -> None:
         self.messages.append((after, kind, body))

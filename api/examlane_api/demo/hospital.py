@@ -55,6 +55,7 @@ TOLD = {
             "appointment.cancelled", "appointment.no_show", "appointment.fulfilled"),
     "RIS": ("appointment.booked", "appointment.rescheduled", "appointment.cancelled", "appointment.checked_in"),
     "QUEUE": ("appointment.checked_in", "appointment.no_show"),
+    "GATEWAY": ("patient.message",),
 }  # fmt: skip
 """Which events each of the hospital's other systems wants to hear."""
 

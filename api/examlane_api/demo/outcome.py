@@ -74,7 +74,10 @@ WHEN EXISTS (SELECT 1 FROM desk_task t WHERE t.order_item_id = oi.id AND t.close
 ELSE oi.reason END, a.day, a.number
 FROM order_item oi LEFT JOIN appointment_item i ON i.order_item_id = oi.id AND i.active = 1
 LEFT JOIN appointment a ON a.id = i.appointment_id WHERE oi.key NOT LIKE '%#%'
-UNION ALL SELECT order_number, 'stored', NULL, NULL FROM payment WHERE order_item_id IS NULL"""
+UNION ALL SELECT order_number, 'stored', NULL, NULL FROM payment WHERE order_item_id IS NULL
+UNION ALL SELECT 'call ' || o.number, 'to_be_called', NULL, NULL FROM call_entry c
+JOIN appointment_item ci ON ci.appointment_id = c.appointment_id JOIN order_item co ON co.id = ci.order_item_id
+JOIN exam_order o ON o.id = co.order_id WHERE c.closed_at IS NULL"""
 DESK = """SELECT code, department, count(*) FROM desk_task WHERE closed_at IS NULL
 GROUP BY code, department ORDER BY count(*) DESC, code, department"""
 TOLD_OF = """SELECT i.name, i.name_en, a.start_at, a.state, g.name FROM order_item oi

@@ -15,7 +15,7 @@ import apsw
 
 HOST = "127.0.0.1"
 FAIL_EVERY = 20
-PEERS = ("HIS", "RIS", "QUEUE")
+PEERS = ("HIS", "RIS", "QUEUE", "GATEWAY")
 HEARD = """CREATE TABLE heard (id INTEGER PRIMARY KEY, peer TEXT, event_id TEXT, subject TEXT, subject_key TEXT,
 sequence INTEGER, kind TEXT)"""
 HEAR = "INSERT INTO heard (peer, event_id, subject, subject_key, sequence, kind) VALUES (?, ?, ?, ?, ?, ?)"

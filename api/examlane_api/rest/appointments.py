@@ -122,7 +122,8 @@ def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     body = expecting(body)
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return choosing.reschedule(hospital(), number, actor=actor(), key=key, **body)
+        at_once = not _by_patient(None)
+        return choosing.reschedule(hospital(), number, actor=actor(), key=key, at_once=at_once, **body)
 
     return _changed("appointment.reschedule", number, body, act)
 
@@ -136,7 +137,8 @@ def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     body = expecting(body)
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.cancel(hospital(), number, actor(), key, **body)
+        sent = {**body, "by_patient": _by_patient(body["by_patient"])}
+        return changes.cancel(hospital(), number, actor(), key, **sent)
 
     return _changed("appointment.cancel", number, body, act)
 
@@ -215,6 +217,11 @@ def plan_rest(body: dict[str, Any], number: str) -> Mapping[str, Any]:
         return answers().items(status.of_patient(hospital(), patient))
 
     return write("appointment.rest", body, act)
+
+
+def _by_patient(said: bool | None) -> bool:
+    """Whether the patient himself gives up a time: what a registrar does is the hospital's doing, unless he says so."""
+    return g.caller.role != "registrar" if said is None else said
 
 
 def _changed(

@@ -126,7 +126,10 @@ class Reschedule(Schema):
 
 
 class Cancellation(Schema):
+    """`by_patient`: he gives the time up himself; left out, it is so unless a registrar sends it."""
+
     reason = CleanText(200, required=True)
+    by_patient = YesNo(load_default=None, allow_none=True)
     version = Whole(1, 1_000_000, load_default=None, allow_none=True)
 
 

@@ -134,7 +134,7 @@ class BookingHandlers:
 
     def _cancel(self, call: Call) -> Answer:
         body = call.message.load(schemas.Cancellation)
-        return self._change(call, partial(changes.cancel, self._hospital, **body))
+        return self._change(call, partial(changes.cancel, self._hospital, **{**body, "by_patient": True}))
 
     def _check_in(self, call: Call) -> Answer:
         return self._change(call, partial(noshow.arrive, self._hospital, at=call.message.payload.get("at")))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from examlane.appointments import desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
+from examlane.capacity import withheld
+from examlane.capacity.withheld import GivenUp
 from examlane.domain import Text
 from examlane.errors import Conflict, StalePlan
 from examlane.hospital import Hospital
@@ -33,6 +35,7 @@ FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
 WHERE ai.appointment_id = a.id AND ai.active = 1 AND oi.release = '') AS unpaid
 FROM appointment a WHERE a.state = 'tentative') t
 WHERE (t.unpaid AND coalesce(t.hold_expires_at, t.start_at - ?) <= ?) OR (NOT t.unpaid AND t.start_at - ? <= ?)"""
+GIVES_UP = ("cancelled", "expired")
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -46,11 +49,16 @@ def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | Non
 
 def cancel(
     hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str,
-    version: int | None = None,
+    version: int | None = None, by_patient: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
-    """Cancel an appointment; its seats are free at once, its order items are booked again only when asked for."""
-    left = "cancelled"
-    return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
+    """Cancel an appointment; its order items are booked again only when asked for.
+
+    Its seats go to the waiting list first. What a patient gives up may return later, as his department wants it.
+    """
+    return _change(
+        hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left="cancelled",
+        by_patient=by_patient,
+    )  # fmt: skip
 
 
 def check_in(
@@ -91,6 +99,7 @@ def told(at: datetime | None, now: datetime) -> str:
 def _change(
     hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, *, reason: str = "",
     version: int | None = None, items_left: str = "", done: bool = False, task: str = "", at: datetime | None = None,
+    by_patient: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
     def attempt() -> int:
         current = status.appointment(hospital, number)
@@ -104,7 +113,9 @@ def _change(
         guarded = after in gates.GUARDED
         seen = gates.must_be_open(hospital, current.patient, current.items, after) if guarded else None
         hospital.database.write(
-            partial(_write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen, at)
+            partial(
+                _write_change, hospital, current, after, actor, key, reason, items_left, done, task, seen, at, by_patient
+            )
         )
         return current.id
 
@@ -117,7 +128,7 @@ def _awaits_another_order(hospital: Hospital, current: AppointmentStatus) -> boo
 
 def _write_change(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    items_left: str, done: bool, task: str, seen: int | None, at: datetime | None,
+    items_left: str, done: bool, task: str, seen: int | None, at: datetime | None, by_patient: bool,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
@@ -125,9 +136,11 @@ def _write_change(
         patients.touch(database, current.patient)
     else:  # what the gates said must still be so
         patients.bump(database, current.patient, seen)
+    held = withheld.seats_of(database, current.id) if after in GIVES_UP else []
     visits.change_state(
         database, current.id, current.version, current.state, after, actor, now, reason=reason, evidence=told(at, now)
     )
+    keep_back(hospital, current, held, after, delayed=by_patient)
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
@@ -150,6 +163,18 @@ def _hand_over(
     )  # fmt: skip
     payload = {"order_item": key, "state": state, "reason": reason, "payable": False}
     events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+
+
+def keep_back(
+    hospital: Hospital, current: AppointmentStatus, held: Sequence[tuple[int, int]], why: str, *, delayed: bool
+) -> None:
+    """What becomes of the seats that an appointment has just given up; inside the transaction that did it."""
+    if not held:
+        return
+    given_up = GivenUp(current.id, current.department, current.group, why, delayed)
+    withheld.keep_back(
+        hospital.database, hospital.catalogues.current(), given_up, held, hospital.clock.now(), hospital.settings.notice
+    )
 
 
 def tried(attempt: Callable[[], int]) -> int:

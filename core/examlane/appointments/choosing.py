@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
-from examlane.appointments.changes import by_id, fresh, tried
+from examlane.appointments.changes import by_id, fresh, keep_back, tried
 from examlane.appointments.status import AppointmentStatus
+from examlane.capacity import withheld
 from examlane.capacity.availability import Foreseen, SlotCalendar, ticks_of
 from examlane.domain import EncounterClass, Text
 from examlane.errors import Conflict, NotFound, Refused
@@ -34,6 +36,12 @@ NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today:
 BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and can no longer be changed")
 BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
+CHOSEN: Mapping[str, Any] = {"code": "chosen", "why": {"zh": "按选择的时间", "en": "at the chosen time"}}
+WAITED: Mapping[str, Any] = {
+    "code": "waiting_list",
+    "why": {"zh": "候补到空出的时间", "en": "a time that came free, from the waiting list"},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Time:
@@ -49,13 +57,18 @@ class Time:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A visit that is to be given a time by hand, with everything needed to check and write it."""
+    """A visit that is to be given a time by hand, with everything needed to check and write it.
+
+    `offered` seats are withheld for it; `claim` gives them out, in the transaction and after the patient is taken.
+    """
 
     planner: Planner
     plan: Plan
     visit: Visit
     items: tuple[OpenItem, ...]
     appointment: AppointmentStatus | None
+    offered: Mapping[int, int] = field(default_factory=dict)
+    claim: Callable[[], None] = lambda: None
 
 
 def times(
@@ -92,16 +105,19 @@ def book(
     def attempt() -> int:
         choice = _choose(hospital, items, "", desk=actor.desk)
         chosen = _checked(choice, group, starts_at)
-        return hospital.database.write(partial(_create, hospital, choice, chosen, actor, key, hold))
+        return hospital.database.write(partial(_create, hospital, choice, chosen, actor, key, hold, CHOSEN))
 
     return by_id(hospital, tried(attempt))
 
 
 def reschedule(
     hospital: Hospital, number: str, group: str, starts_at: datetime, actor: Actor, key: RequestKey | None = None, *,
-    version: int | None = None, reason: str = "", by_patient: bool = True,
+    version: int | None = None, reason: str = "", by_patient: bool = True, at_once: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
-    """Move an appointment: the same number, the next version, seats swapped in one transaction."""
+    """Move an appointment: the same number, the next version, seats swapped in one transaction.
+
+    What a patient gives up may return later, as his department wants it, unless the old time is free `at_once`.
+    """
 
     def attempt() -> int:
         choice = _choose(hospital, (), number)
@@ -114,7 +130,9 @@ def reschedule(
         if current.state == "no_show" and not actor.desk and _at_the_desk_only(choice.planner.snapshot, choice.items):
             raise Refused("restricted", text("restricted"))
         chosen = _checked(choice, group, starts_at)
-        write = partial(_move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient)
+        write = partial(
+            _move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient, at_once=at_once
+        )
         return hospital.database.write(write)
 
     return by_id(hospital, tried(attempt))
@@ -228,7 +246,8 @@ def _availability(choice: _Choice) -> SlotCalendar:
     own = [visit for visit in planner.snapshot.visits if current and visit.id == current.id]
     constraints = planner.constraints(plan, rules, {item.key: item for item in choice.items}, {v.id for v in own})
     encounter = choice.items[0].order.encounter.encounter_class
-    return planner.allocator.availability(encounter, constraints, planner.allocator.seats_of(own))
+    seats = Counter(planner.allocator.seats_of(own)) + Counter(choice.offered)
+    return planner.allocator.availability(encounter, constraints, seats)
 
 
 def _checked(choice: _Choice, group: str, starts_at: datetime) -> Placement:
@@ -259,12 +278,14 @@ def _next_today(choice: _Choice, group: str) -> Placement:
 
 
 def _create(
-    hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, hold: bool
+    hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, hold: bool,
+    explanation: Mapping[str, Any],
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
     number = visits.new_number()
     receipts.keep(database, key, "appointment", number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
+    choice.claim()
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
     option = option_of(choice.visit, chosen)
     place = visits.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
@@ -277,9 +298,9 @@ def _create(
         automatic=False,
         hold_expires_at=epoch(now + hospital.settings.hold) if hold else None,
         preparation=dump(booking.preparation_as_data(choice.planner.preparation(choice.items))),
-        explanation=dump({"code": "chosen", "why": {"zh": "按选择的时间", "en": "at the chosen time"}}),
+        explanation=dump(dict(explanation)),
         evidence=dump({"rollout": state.rollout_version, "chosen_by": actor.name}),
-        reason="chosen",
+        reason=explanation["code"],
     )
     appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
     _written(hospital, choice, appointment, actor)
@@ -297,13 +318,15 @@ def _written(hospital: Hospital, choice: _Choice, appointment: int, actor: Actor
 
 def _move(
     hospital: Hospital, choice: _Choice, chosen: Placement, actor: Actor, key: RequestKey | None, reason: str,
-    by_patient: bool, explanation: Mapping[str, Any] | None = None, arrived: bool = False,
+    by_patient: bool, explanation: Mapping[str, Any] | None = None, arrived: bool = False, *, at_once: bool = False,
 ) -> int:  # fmt: skip
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
     current = choice.appointment
     assert current is not None
     receipts.keep(database, key, "appointment", current.number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
+    choice.claim()
+    held = withheld.seats_of(database, current.id)
     visits.release_claims(database, current.id, now)
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
     option = option_of(choice.visit, chosen)
@@ -313,6 +336,7 @@ def _move(
         by_patient=by_patient, evidence=dump({"rollout": state.rollout_version}),
         explanation=dump(dict(explanation)) if explanation else None,
     )  # fmt: skip
+    keep_back(hospital, current, held, "moved", delayed=by_patient and not at_once)
     _written(hospital, choice, current.id, actor)
     if arrived:
         visits.change_state(
@@ -376,3 +400,52 @@ def moving(hospital: Hospital, number: str, foreseen: Foreseen | None = None) ->
     settings, preparation = hospital.settings, choice.planner.preparation(choice.items)
     prepared_from = hospital.clock.now() + max(settings.notice, lead(preparation, fasting))
     return Moving(hospital, choice.appointment, prepared_from, choice, _availability(choice))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What somebody waits for: an earlier time for an appointment (its number), or any time for order items."""
+
+    items: tuple[str, ...]
+    appointment: str = ""
+
+
+def first_fit(
+    hospital: Hospital, waiting: Waiting, group: str, seats: Mapping[int, int], since: datetime, until: datetime
+) -> datetime:
+    """The earliest start at a group that uses some of a freed stretch, its withheld `seats` counting as free.
+
+    Raises `Refused` with the reason when there is none that keeps every rule.
+    """
+    choice = replace(_choose(hospital, waiting.items, waiting.appointment), offered=seats)
+    availability, day = _availability(choice), choice.planner.calendar.day_of(since)
+    for option in choice.visit.options if day in choice.planner.days else ():
+        if option.group == group:
+            after = since - timedelta(minutes=availability.minutes(option))
+            for tick in ticks_of(availability.starts(choice.visit, option, day)):
+                if after < (start := availability.instant(day, tick)) < until:
+                    return start
+    raise Refused("time_not_possible", NOT_POSSIBLE, "/starts_at")
+
+
+def take_offered(
+    hospital: Hospital, waiting: Waiting, group: str, starts_at: datetime, seats: Mapping[int, int],
+    claim: Callable[[], None], actor: Actor, key: RequestKey | None = None, *, by_patient: bool,
+) -> AppointmentStatus:  # fmt: skip
+    """Book or move to a freed time whose withheld `seats` `claim` gives out, in one transaction.
+
+    `claim` raises `Refused` when somebody else was first.
+    """
+
+    def attempt() -> int:
+        choice = replace(_choose(hospital, waiting.items, waiting.appointment), offered=seats, claim=claim)
+        if choice.appointment is not None and choice.appointment.state not in states.MOVABLE:
+            raise Conflict("state_conflict", BEFORE_START)
+        chosen = _checked(choice, group, starts_at)
+        if choice.appointment is None:
+            write = partial(_create, hospital, choice, chosen, actor, key, False, WAITED)
+        else:
+            write = partial(_move, hospital, choice, chosen, actor, key, WAITED["code"], by_patient, WAITED)
+        return hospital.database.write(write)
+
+    return by_id(hospital, tried(attempt))

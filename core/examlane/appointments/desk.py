@@ -39,6 +39,7 @@ NEXT_STEPS = {
     "paid_in_vain": Text("联系收费处退费，或由医生在新申请单中结转", "refund it, or let the new order carry it over"),
     "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),
     "not_reissued": Text("联系开单医生", "ask the ordering doctor"),
+    "patient_unreachable": Text("另寻联系方式；未联系上时提前准备改约", "find another way to reach the patient"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(

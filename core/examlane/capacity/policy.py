@@ -62,7 +62,31 @@ class DepartmentPolicy:
 
     # Seats that come free
 
+    cancelled_seat_delay_minutes: int = number(0, 0, 1440)
+    """Within how long a seat that a patient gave up returns to everybody, at a random moment; 0: at once."""
+
+    offer_minutes: int = number(30, 5, 1440)
+    """How long somebody on the waiting list may think about a freed time before it is offered to the next."""
+
+    offers_at_once: int = number(3, 1, 20)
+    """To how many a freed time is offered at once when it is near; the first to accept has it."""
+
+    offer_near_minutes: int = number(240, 0, 2880)
+    """A freed time that starts within this long is near: it is offered to several at once."""
+
     # Reminders
+
+    evening_reminder_hour: int = number(18, 12, 22)
+    """The hour of the evening before at which a patient is reminded at the latest; earlier before a long fast."""
+
+    quiet_from_hour: int = number(21, 18, 24)
+    """From this hour on messages that can wait do not disturb a patient."""
+
+    quiet_until_hour: int = number(7, 0, 12)
+    """Until this hour messages that can wait do not disturb a patient."""
+
+    call_again_minutes: int = number(60, 5, 1440)
+    """How long after a call in vain a patient of the call list is called again."""
 
 
 DEFAULT = DepartmentPolicy()

@@ -1,4 +1,7 @@
-"""Slot rows: finding the first open one, claiming seats and releasing them. The only file that changes `taken`."""
+"""Slot rows: finding the first open one, claiming seats, releasing and withholding them.
+
+The only file that changes `taken` and `withheld`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,16 @@ from typing import NamedTuple
 from examlane.errors import SlotTaken
 from examlane.storage.database import Database, Row
 
-TAKE = """UPDATE slot SET taken = taken + ?, is_open = CASE WHEN taken + ? < capacity + extra THEN 1 ELSE 0 END
-WHERE id = ? AND closed = 0 AND taken + ? <= capacity + extra RETURNING id"""
+TAKE = """UPDATE slot SET taken = taken + ?, is_open = CASE WHEN taken + withheld + ? < capacity + extra THEN 1 ELSE 0 END
+WHERE id = ? AND closed = 0 AND taken + withheld + ? <= capacity + extra RETURNING id"""
 GIVE_BACK = """UPDATE slot SET taken = taken - ?, is_open = CASE WHEN closed = 1 THEN 0 ELSE 1 END
 WHERE id = ? RETURNING id"""
 ADD_EXTRA = """UPDATE slot SET extra = extra + ?, is_open = CASE WHEN closed = 1 THEN 0 ELSE 1 END
+WHERE id = ? RETURNING id"""
+WITHHOLD = """UPDATE slot SET withheld = withheld + ?,
+is_open = CASE WHEN taken + withheld + ? < capacity + extra THEN 1 ELSE 0 END
+WHERE id = ? AND closed = 0 AND taken + withheld + ? <= capacity + extra RETURNING id"""
+GIVE_OUT = """UPDATE slot SET withheld = withheld - ?, is_open = CASE WHEN closed = 1 THEN 0 ELSE 1 END
 WHERE id = ? RETURNING id"""
 
 
@@ -48,6 +56,16 @@ def take(database: Database, seats: Iterable[tuple[int, int]]) -> None:
 def give_back(database: Database, seats: Iterable[tuple[int, int]]) -> None:
     for slot, number in sorted(seats):
         database.rows(GIVE_BACK, number, slot)
+
+
+def withhold(database: Database, slot: int, seats: int) -> bool:
+    """Keep free seats from being given out; False when somebody has them already."""
+    return bool(database.rows(WITHHOLD, seats, seats, slot, seats))
+
+
+def give_out(database: Database, slot: int, seats: int) -> None:
+    """Withheld seats are free again; those of a closed slot stay closed."""
+    database.rows(GIVE_OUT, seats, slot)
 
 
 def add_extra(database: Database, slots: Iterable[SlotRow], seats: int) -> list[int]:
@@ -157,7 +175,7 @@ def _with_freed(slot: SlotRow, freed: dict[int, int]) -> SlotRow:
     return slot._replace(free=slot.free + freed[slot.id]) if slot.id in freed else slot
 
 
-COLUMNS = "id, resource_id, audience, start_at, end_at, capacity + extra - taken"
+COLUMNS = "id, resource_id, audience, start_at, end_at, capacity + extra - taken - withheld"
 
 
 @cache

@@ -99,13 +99,41 @@ WHERE s.taken <> coalesce(c.seats, 0)""",
     Invariant(
         "slot_bounds",
         Text("号源不超卖，也不为负", "no slot is overbooked or below zero"),
-        "SELECT 'slot ' || id FROM slot WHERE taken < 0 OR taken > capacity + extra",
+        "SELECT 'slot ' || id FROM slot WHERE taken < 0 OR withheld < 0 OR taken + withheld > capacity + extra",
     ),
     Invariant(
         "slot_open",
-        Text("可约标志与占用、停用一致", "a slot is open exactly when it has a free seat and is not closed"),
+        Text("可约标志与占用、暂缓、停用一致", "a slot is open exactly when it has a free seat and is not closed"),
         """SELECT 'slot ' || id FROM slot
-WHERE is_open <> CASE WHEN closed = 0 AND taken < capacity + extra THEN 1 ELSE 0 END""",
+WHERE is_open <> CASE WHEN closed = 0 AND taken + withheld < capacity + extra THEN 1 ELSE 0 END""",
+    ),
+    Invariant(
+        "slot_withheld",
+        Text("号源暂缓数等于未结束的暂缓记录之和", "a slot's withheld seats are those of open freed times"),
+        """SELECT 'slot ' || s.id FROM slot s LEFT JOIN
+(SELECT slot_id, sum(seats) AS seats FROM withheld_seat WHERE ended_at IS NULL GROUP BY slot_id) w ON w.slot_id = s.id
+WHERE s.withheld <> coalesce(w.seats, 0)""",
+    ),
+    Invariant(
+        "freed_time",
+        Text("空出的时间在且仅在未处理完时暂缓号源", "a freed time withholds seats exactly while it is open"),
+        """SELECT 'freed time ' || f.id FROM freed_time f WHERE (f.state = 'open') <>
+EXISTS (SELECT 1 FROM withheld_seat w WHERE w.freed_id = f.id AND w.ended_at IS NULL)""",
+    ),
+    Invariant(
+        "offer_open",
+        Text("有效的候补通知对应仍暂缓的时间，同一时间只给一人",
+             "what an open offer offers is still withheld, and a freed time was given to one at most"),
+        """SELECT 'offer ' || o.id FROM offer o JOIN freed_time f ON f.id = o.freed_id
+WHERE (o.state = 'open' AND f.state <> 'open') OR (o.state = 'accepted' AND (f.state <> 'given' OR EXISTS
+(SELECT 1 FROM offer p WHERE p.freed_id = o.freed_id AND p.state = 'accepted' AND p.id <> o.id)))""",
+    ),
+    Invariant(
+        "freed_late",
+        Text("空出的时间及时处理", "no freed time waits long for being offered or returned"),
+        "SELECT 'freed time ' || id FROM freed_time WHERE state = 'open' AND due_at < ?",
+        Severity.WARNING,
+        DUE_PATIENCE,
     ),
     Invariant(
         "claim_resource",
@@ -327,6 +355,19 @@ AND f.sequence < e.sequence AND f.sent_at IS NULL)""",
         "SELECT 'booking due ' || id FROM booking_due WHERE due_at < ?",
         Severity.WARNING,
         DUE_PATIENCE,
+    ),
+    Invariant(
+        "reminder_late",
+        Text("没有积压的患者通知", "no message to a patient waits long after it is due"),
+        "SELECT 'reminder ' || id FROM reminder WHERE state = 'pending' AND due_at < ?",
+        Severity.WARNING,
+        DUE_PATIENCE,
+    ),
+    Invariant(
+        "reminder_sent",
+        Text("已发出的通知都交给了网关", "what a patient was sent was handed to the message gateway"),
+        """SELECT 'reminder ' || r.id FROM reminder r WHERE r.state IN ('sent', 'delivered') AND NOT EXISTS
+(SELECT 1 FROM event e WHERE e.subject = 'message' AND e.subject_key = r.message)""",
     ),
 )
 

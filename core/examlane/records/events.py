@@ -49,10 +49,16 @@ Send = Callable[[Message], None]
 """Delivers one message, or raises `OSError` or `ValueError`: it will be tried again."""
 
 
-def emit(database: Database, subject: str, subject_key: str, kind: str, payload: Mapping[str, Any], now: int) -> None:
-    """Tell every peer that wants this kind of event; inside the transaction of the change."""
+def emit(
+    database: Database, subject: str, subject_key: str, kind: str, payload: Mapping[str, Any], now: int, *,
+    personal: bool = False,
+) -> None:  # fmt: skip
+    """Tell every peer that wants this kind of event; inside the transaction of the change.
+
+    What is `personal` goes only to peers that name the kind: wanting everything is not enough.
+    """
     for peer, kinds, sequence in database.rows(PEERS, subject, subject_key):
-        if kinds == "[]" or kind in json.loads(kinds):
+        if (kinds == "[]" and not personal) or kind in json.loads(kinds):
             database.insert(
                 Event, event_id=str(uuid.uuid4()), peer=peer, subject=subject, subject_key=subject_key,
                 sequence=sequence, kind=kind, payload=dump(payload),

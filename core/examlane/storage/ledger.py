@@ -103,7 +103,10 @@ class Claim(Table):
 
 
 class AppointmentVersion(Table):
-    """Append-only: what an appointment was, from when, by whom, and on what evidence."""
+    """Append-only: what an appointment was, from when, by whom, and on what evidence.
+
+    `told`: whether the patient's reminders of this version have been made.
+    """
 
     appointment = ForeignKeyField(Appointment)
     version = IntegerField()
@@ -117,9 +120,15 @@ class AppointmentVersion(Table):
     channel = CharField(max_length=16)
     reason = CharField(max_length=200, default="")
     at = InstantField()
+    told = FlagField(default=0)
 
     class Meta:
         indexes = ((("appointment", "version"), True),)
+
+
+AppointmentVersion.add_index(
+    AppointmentVersion.index(AppointmentVersion.id, where=SQL("told = 0"), name="appointment_version_untold")
+)
 
 
 class AppointmentInterval(Table):

@@ -239,8 +239,7 @@ class Slot(Table):
 
     class Meta:
         constraints = (
-            Check("taken >= 0 and taken <= capacity + extra"),
-            Check("withheld >= 0"),
+            Check("taken >= 0 and withheld >= 0 and taken + withheld <= capacity + extra"),
             Check("end_at > start_at"),
         )
         indexes = ((("resource", "start_at", "audience"), True),)

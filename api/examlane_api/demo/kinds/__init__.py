@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from examlane_api.demo.kinds import corrections, noshow, ordinary, suspensions, wards
+from examlane_api.demo.kinds import corrections, noshow, ordinary, suspensions, waiting, wards
 from examlane_api.demo.kinds.kind import Kind
 
 PLAIN = ordinary.PLAIN
-KINDS: tuple[Kind, ...] = (*ordinary.KINDS, *corrections.KINDS, *noshow.KINDS, *suspensions.KINDS, *wards.KINDS)
+KINDS: tuple[Kind, ...] = (
+    *ordinary.KINDS,
+    *corrections.KINDS,
+    *noshow.KINDS,
+    *suspensions.KINDS,
+    *waiting.KINDS,
+    *wards.KINDS,
+)

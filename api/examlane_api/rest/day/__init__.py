@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import corrections, encounters, noshow, policies, suspensions
+from examlane_api.rest.day import corrections, encounters, noshow, policies, reminders, suspensions, waiting
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     corrections.blp,
     encounters.blp,
     noshow.blp,
     policies.blp,
+    reminders.blp,
     suspensions.blp,
+    waiting.blp,
 )
