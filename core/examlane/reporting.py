@@ -56,8 +56,14 @@ def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: Reques
     patient = intake.record(
         hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key, _notice(hospital)
     )
+    if order.replaces and _is_provisional(hospital, order.replaces):
+        withdrawing.relink(hospital, order.replaces, order.number, actor)
     booking.settle(hospital, patient, actor)
     return status.of_order(hospital, order.number)
+
+
+def _is_provisional(hospital: Hospital, order: str) -> bool:
+    return bool(hospital.database.value("SELECT provisional FROM exam_order WHERE number = ?", order))
 
 
 def _notice(hospital: Hospital) -> Notice:
@@ -79,7 +85,7 @@ def _make_way(hospital: Hospital, order: OrderData, actor: Actor, key: RequestKe
         return
     patient = patients.find(database, order.patient.identifiers)
     intake.check_replaced(database, order, patient)
-    if patient is not None:
+    if patient is not None and not _is_provisional(hospital, order.replaces):
         withdrawing.make_way(hospital, order.replaces, patient, actor)
 
 

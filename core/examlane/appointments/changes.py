@@ -141,6 +141,9 @@ def _write_change(
         database, current.id, current.version, current.state, after, actor, now, reason=reason, evidence=told(at, now)
     )
     keep_back(hospital, current, held, after, delayed=by_patient)
+    if after == "checked_in":
+        came = min(at, now) if at else now
+        database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(came), current.id)
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):

@@ -12,10 +12,10 @@ from typing import Any
 from examlane.appointments import booking, desk, states, status, visits
 from examlane.appointments.changes import by_id, fresh, keep_back, tried
 from examlane.appointments.status import AppointmentStatus
-from examlane.capacity import withheld
+from examlane.capacity import slots, withheld
 from examlane.capacity.availability import Foreseen, SlotCalendar, ticks_of
 from examlane.domain import EncounterClass, Text
-from examlane.errors import Conflict, NotFound, Refused
+from examlane.errors import Conflict, NotFound, Refused, SlotTaken
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem, Snapshot
@@ -27,7 +27,7 @@ from examlane.reasons import text
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.fields import dump, epoch
+from examlane.storage.fields import dump, epoch, instant
 from examlane.visit import Placement, Visit, VisitOption
 
 NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")
@@ -37,6 +37,13 @@ BEFORE_START = Text("检查已开始，不能更改", "the exam has begun and ca
 BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
 CHOSEN: Mapping[str, Any] = {"code": "chosen", "why": {"zh": "按选择的时间", "en": "at the chosen time"}}
+CAME_TODAY: Mapping[str, Any] = {
+    "code": "came_today", "why": {"zh": "到院后安排最近空位", "en": "came without a time: the next free place"},
+}  # fmt: skip
+ADD_ON: Mapping[str, Any] = {"code": "add_on", "why": {"zh": "登记台加号", "en": "an extra seat, given at the desk"}}
+ADD_ONS = """SELECT count(*) FROM appointment a JOIN appointment_version v ON v.appointment_id = a.id AND v.version = 1
+WHERE a.department = ? AND a.day = ? AND v.reason = 'add_on'"""
+ADD_ONS_USED_UP = Text("今日加号已用完", "no more seats may be added here today")
 WAITED: Mapping[str, Any] = {
     "code": "waiting_list",
     "why": {"zh": "候补到空出的时间", "en": "a time that came free, from the waiting list"},
@@ -159,6 +166,86 @@ def take_next(
         return hospital.database.write(write)
 
     return by_id(hospital, tried(attempt))
+
+
+def book_today(
+    hospital: Hospital, items: Sequence[str], actor: Actor, key: RequestKey | None, *, add_on: bool = False,
+) -> AppointmentStatus:  # fmt: skip
+    """Book items at the next free start today for a patient who is here, and check him in, in one transaction.
+
+    With `add_on` a seat is added at the present slot (加号) where none is free. Raises `Refused` with the reason.
+    """
+
+    def attempt() -> int:
+        choice = _choose(hospital, items, "", arrived=True, desk=actor.desk)
+        write = partial(_admit_today, hospital, choice, _today_anywhere(choice), actor, key, add_on)
+        return hospital.database.write(write)
+
+    return by_id(hospital, tried(attempt))
+
+
+def _today_anywhere(choice: _Choice) -> Placement | None:
+    found = []
+    for option in choice.visit.options:
+        try:
+            found.append(_next_today(choice, option.group))
+        except Conflict:
+            continue
+    return min(found, key=lambda placement: placement.starts_at, default=None)
+
+
+def _admit_today(
+    hospital: Hospital, choice: _Choice, chosen: Placement | None, actor: Actor, key: RequestKey | None, add_on: bool
+) -> int:
+    database, now = hospital.database, hospital.clock.now()
+    if chosen is not None:
+        appointment = _create(hospital, choice, chosen, actor, key, False, CAME_TODAY)
+    elif add_on:
+        appointment = _add_on(hospital, choice, actor, key)
+    else:
+        raise Conflict("no_place_today", NO_PLACE)
+    visits.change_state(database, appointment, 1, "booked", "checked_in", actor, now, reason="arrived")
+    database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(now), appointment)
+    return appointment
+
+
+def _add_on(hospital: Hospital, choice: _Choice, actor: Actor, key: RequestKey | None) -> int:
+    """A seat more at the slots that are running or next, audited, as often a day as the department allows."""
+    database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
+    department = state.catalogue.department(choice.visit.department)
+    day = state.catalogue.calendar.day_of(now).isoformat()
+    given = database.value(ADD_ONS, choice.visit.department, day)
+    if given >= department.policy.add_ons_a_day:
+        raise Conflict("add_ons_used_up", ADD_ONS_USED_UP)
+    number = visits.new_number()
+    receipts.keep(database, key, "appointment", number, epoch(now))
+    patients.bump(database, state.patient.id, state.version)
+    option, starts_at = _next_slot(hospital, choice)
+    place = visits.bind(database, state.catalogue, option, starts_at, None)
+    visits.add_seats(database, place, actor, now, "add-on")
+    data = visits.Booking(
+        state.patient.id, choice.items[0].encounter_id, choice.visit.department,
+        tuple(item.id for item in choice.items), automatic=False, explanation=dump(dict(ADD_ON)), reason="add_on",
+        preparation=dump(booking.preparation_as_data(choice.planner.preparation(choice.items))),
+    )  # fmt: skip
+    appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
+    _written(hospital, choice, appointment, actor)
+    return appointment
+
+
+def _next_slot(hospital: Hospital, choice: _Choice) -> tuple[VisitOption, datetime]:
+    """The first rostered start from now on today at which a visit can be held if seats are added."""
+    now, catalogue = hospital.clock.now(), choice.planner.snapshot.catalogue
+    end = catalogue.calendar.midnight(catalogue.calendar.day_of(now) + timedelta(days=1))
+    for option in choice.visit.options:
+        resources = catalogue.resources(option.segments[0].needs[0].group)
+        for slot in slots.rostered_between(hospital.database, resources, epoch(now), epoch(end)):
+            try:
+                visits.bind(hospital.database, catalogue, option, instant(slot.start_at), None)
+            except SlotTaken:
+                continue
+            return option, instant(slot.start_at)
+    raise Conflict("no_place_today", NO_PLACE)
 
 
 def come_back(hospital: Hospital, number: str, actor: Actor, *, reason: str) -> bool:
@@ -342,6 +429,7 @@ def _move(
         visits.change_state(
             database, current.id, current.version + 1, "booked", "checked_in", actor, now, reason="arrived"
         )
+        database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(now), current.id)
     return current.id
 
 

@@ -35,6 +35,8 @@ NEXT_STEPS = {
     "conflict_repeated": Text("手工预约", "book by hand"),
     "suspended": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
     "suspended_here": Text("患者已到：换机检查、加号或改约", "the patient is here: another device, a seat, another time"),
+    "absent_repeatedly": Text("寻找患者；到后重新排队或改约", "look for the patient: back into the queue, or another time"),
+    "provisional_order": Text("补开申请单，核对并合并身份", "have the order written, and merge the identity"),
     "paid_twice": Text("联系收费处退还一次缴费", "have the cashier refund one payment"),
     "paid_in_vain": Text("联系收费处退费，或由医生在新申请单中结转", "refund it, or let the new order carry it over"),
     "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),

@@ -29,7 +29,7 @@ class State(StrEnum):
 
 START = ""
 MOVES: dict[str, frozenset[str]] = {
-    START: frozenset({"held", "booked"}),
+    START: frozenset({"held", "booked", "checked_in", "in_progress"}),
     "held": frozenset({"held", "booked", "cancelled", "expired"}),
     "booked": frozenset(
         {"booked", "held", "tentative", "checked_in", "in_progress", "fulfilled", "no_show", "cancelled", "suspended",

@@ -187,6 +187,34 @@ def create(
     return appointment, number
 
 
+def admit(
+    database: Database, catalogue: Catalogue, group: str, mode: str, state: str, booking: Booking, minutes: int,
+    actor: Actor, now: datetime, *, number: str = "",
+) -> tuple[int, str]:  # fmt: skip
+    """Write a visit that takes no seat: a walk-in with a queue number, or an exam at the bedside. Returns id, number."""
+    number = number or new_number()
+    group_id, start = catalogue.group_ids[group], epoch(now)
+    period_start, period_end = catalogue.calendar.period(now)
+    day = catalogue.calendar.day_of(now).isoformat()
+    appointment = database.insert(
+        Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
+        department=booking.department, group=group_id, mode=mode, state=state, day=day, start_at=start,
+        end_at=start + 60 * minutes, period_start_at=epoch(period_start), period_end_at=epoch(period_end),
+        queue_number=database.value(QUEUE, group_id, day), queue_at=start, automatic=0,
+        preparation=booking.preparation, explanation=booking.explanation, created_at=start,
+    )  # fmt: skip
+    for item in booking.items:
+        database.insert(AppointmentItem, appointment=appointment, order_item=item)
+    database.insert(
+        AppointmentSegment, appointment=appointment, position=0, name="exam", start_at=start, end_at=start + 60 * minutes
+    )
+    _version(
+        database, appointment, number, 1, states.START, state, (start, start + 60 * minutes), booking.evidence,
+        booking.reason, booking.department, actor, now,
+    )  # fmt: skip
+    return appointment, number
+
+
 def move(
     database: Database, catalogue: Catalogue, appointment: int, version: int, place: Place, before: str, actor: Actor,
     now: datetime, *, reason: str, evidence: str = "{}", add_items: Iterable[int] = (), by_patient: bool = False,

@@ -118,6 +118,8 @@ def arrive(
     came = min(at, now) if at else now
     for _ in range(ATTEMPTS):
         current = status.appointment(hospital, number)
+        if at is None and not actor.desk:
+            _not_too_early(hospital, current)
         late = _is_late(hospital, current, came)
         if not late and current.state != "no_show":
             return changes.check_in(hospital, number, actor, key, at=at)
@@ -128,6 +130,16 @@ def arrive(
         except StalePlan:
             continue
     raise Conflict("time_taken", changes.STALE)
+
+
+def _not_too_early(hospital: Hospital, current: AppointmentStatus) -> None:
+    """Raise `Conflict` before check-in opens, with the time at which it does; the desk may check in at any time."""
+    opens = current.period_starts_at - timedelta(
+        minutes=hospital.catalogues.current().department(current.department).policy.check_in_opens_minutes
+    )
+    if current.state == "booked" and hospital.clock.now() < opens:
+        when = f"{opens.astimezone(hospital.settings.zone):%Y-%m-%d %H:%M}"
+        raise Conflict("too_early", Text(f"{when} 起可签到", f"check-in opens at {when}"))
 
 
 def _is_late(hospital: Hospital, current: AppointmentStatus, came: datetime) -> bool:

@@ -37,6 +37,21 @@ class DepartmentPolicy:
     check_in_opens_minutes: int = number(30, 0, 600)
     """How long before the start a patient may check in; earlier he is told when."""
 
+    absent_places: int = number(3, 1, 50)
+    """How many places whoever was called in vain goes back."""
+
+    absent_limit: int = number(2, 1, 10)
+    """How many times a patient may be called in vain before the desk decides."""
+
+    elderly_age: int = number(75, 0, 120)
+    """From which age patients are called before the others of their period; 0: no age."""
+
+    cleaning_minutes: int = number(15, 0, 120)
+    """How long a room is cleaned after an infectious patient, who is called last."""
+
+    add_ons_a_day: int = number(5, 0, 200)
+    """How many seats a day registrars may add at a place for patients who came without one."""
+
     # No-shows
 
     grace_minutes: int = number(15, 0, 240)

@@ -28,6 +28,12 @@ LEFT JOIN appointment a ON a.id = ai.appointment_id WHERE o.number = ? ORDER BY 
 WITHDRAW = "UPDATE order_item SET state = 'withdrawn', reason = ? WHERE id = ? RETURNING id"
 KEEP_PLACE = """UPDATE appointment_item SET held_until = ? WHERE order_item_id = ? AND appointment_id = ? AND active = 1
 RETURNING id"""
+UNLINKED = """SELECT oi.id, i.code, oi.line, oi.patient_id, oi.state, oi.reason FROM order_item oi
+JOIN exam_order o ON o.id = oi.order_id JOIN exam_item i ON i.id = oi.item_id
+WHERE o.number = ? AND oi.state NOT IN ('cancelled', 'withdrawn', 'replaced') ORDER BY oi.line"""
+INHERIT = """UPDATE order_item SET state = CASE WHEN ? = 'fulfilled' THEN 'fulfilled' ELSE state END,
+release = CASE WHEN release = '' THEN 'accepted' ELSE release END, reason = CASE WHEN ? = 'fulfilled' THEN '' ELSE ? END
+WHERE id = ? RETURNING id"""
 STAYING = "SELECT count(*) FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NULL"
 OVERDUE = """SELECT a.number, oi.key FROM appointment_item ai JOIN appointment a ON a.id = ai.appointment_id
 JOIN order_item oi ON oi.id = ai.order_item_id WHERE ai.active = 1 AND ai.held_until <= ? ORDER BY a.id LIMIT 200"""
@@ -88,6 +94,37 @@ def make_way(hospital: Hospital, order: str, patient: int, actor: Actor) -> None
     if any(row.patient == patient and _is_open(row) for row in rows):
         until = leaving.until_end_of_next_working_day(hospital)
         _withdraw(hospital, order, (), until, actor, None, "voided", "replaced by another order", settle=False)
+
+
+def relink(hospital: Hospital, old: str, new: str, actor: Actor) -> None:
+    """Give what an emergency had under its provisional order to the order that was written later: visits as they stand."""
+    database, now = hospital.database, hospital.clock.now()
+
+    def write() -> None:
+        left = database.rows(UNLINKED, old)
+        if not left:
+            return
+        patients.touch(database, left[0][3])
+        fresh = database.rows(UNLINKED, new)
+        pairs = [
+            (before, after)
+            for alike in (1, 2)  # the same exam first, then the same line
+            for after in fresh
+            for before in left
+            if before[alike] == after[alike]
+        ]
+        done: set[int] = set()
+        for (item, _, _, _, state, reason), (heir, *_) in pairs:
+            if item in done or heir in done:
+                continue
+            done |= {item, heir}
+            database.rows("UPDATE appointment_item SET order_item_id = ? WHERE order_item_id = ? RETURNING id", heir, item)
+            database.rows(INHERIT, state, state, reason, heir)
+            database.rows("UPDATE order_item SET state = 'replaced', reason = 'reissued' WHERE id = ? RETURNING id", item)
+            desk.close_tasks(database, item, "", actor.name, now)
+        audit.record(database, actor, "order.relink", "order", new, epoch(now), provisional=old)
+
+    database.write(write)
 
 
 def expire(hospital: Hospital) -> int:

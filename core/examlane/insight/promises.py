@@ -78,7 +78,7 @@ MOVES = _listed(
     | {f"{state}>{state}" for state in states.STAYS}
 )
 # A no-show may have given its seats back and still be examined later: then it holds none until it is moved.
-HOLDS = f"""a.state IN ({KEEPING}) AND (
+HOLDS = f"""a.mode = 'slot' AND a.state IN ({KEEPING}) AND (
 EXISTS (SELECT 1 FROM claim h WHERE h.appointment_id = a.id AND h.released_at IS NULL)
 OR NOT EXISTS (SELECT 1 FROM appointment_version m WHERE m.appointment_id = a.id AND m.state = 'no_show'
 AND m.version > (SELECT max(n.version) FROM appointment_version n WHERE n.appointment_id = a.id AND n.claims <> '[]')))"""
@@ -202,7 +202,7 @@ JOIN order_item oi ON oi.id = i.order_item_id WHERE i.active = 1 AND oi.patient_
         Text("同一患者的检查时间不重叠", "no two visits of one patient overlap"),
         f"""SELECT a.number || ' ' || b.number FROM appointment a
 JOIN appointment b ON b.patient_id = a.patient_id AND b.id > a.id AND b.start_at < a.end_at AND a.start_at < b.end_at
-WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND EXISTS
+WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND a.mode = 'slot' AND b.mode = 'slot' AND EXISTS
 (SELECT 1 FROM appointment_segment f JOIN appointment_segment g ON g.start_at < f.end_at AND f.start_at < g.end_at
 WHERE f.appointment_id = a.id AND g.appointment_id = b.id)""",
     ),

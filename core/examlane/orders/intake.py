@@ -77,6 +77,8 @@ class OrderData:
     drawing: str = ""
     replaces: str = ""
     verified: bool = False
+    provisional: bool = False
+    """Whether an emergency was examined before its order was written: another order will replace this one."""
     carry_payment: bool = False
     """Whether what was paid for the replaced order counts for this one."""
 
@@ -204,6 +206,7 @@ def _store(
         Order, number=order.number, patient=patient, encounter=encounter,
         ordering_department=order.ordering_department, doctor=order.doctor, priority=order.priority.value,
         context=dump(context_as_data(order.context)), note=order.note, drawing=order.drawing, replaces=order.replaces,
+        provisional=int(order.provisional),
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     for line in order.lines:

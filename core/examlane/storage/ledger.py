@@ -23,7 +23,8 @@ class Itinerary(Table):
 class Appointment(Table):
     """One visit of one patient for 1..n order items. Its number never changes; each change is a version.
 
-    `mode`: `slot` takes seats; `walk_in` and `bedside` take none. `queue_at` orders those who are here.
+    `mode`: `slot` takes seats; `walk_in` and `bedside` take none. `queue_at` orders those who are here;
+    `queue_rank` is set for who was called in vain, `ready_at` for who is not ready yet.
     """
 
     number = CharField(max_length=16, unique=True)
@@ -40,7 +41,9 @@ class Appointment(Table):
     period_end_at = InstantField()
     queue_number = IntegerField()
     queue_at = InstantField(null=True)
+    queue_rank = IntegerField(null=True)
     absences = IntegerField(default=0)
+    ready_at = InstantField(null=True)
     version = IntegerField(default=1)
     automatic = FlagField(default=1)
     moved_by_patient = FlagField(default=0)

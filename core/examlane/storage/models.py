@@ -314,6 +314,7 @@ class Order(Table):
     note = TextField(default="")
     drawing = TextField(default="")
     replaces = CharField(max_length=64, default="")
+    provisional = FlagField(default=0)
     ordered_at = InstantField()
     version = IntegerField(default=1)
 

@@ -1,0 +1,162 @@
+"""Calling: the next one, somebody who does not come, somebody who is not ready; and what was reported by mistake."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+
+from examlane.appointments import changes, desk, states, status, visits
+from examlane.appointments.status import AppointmentStatus
+from examlane.arrival import queue
+from examlane.domain import Text
+from examlane.errors import Conflict, InvalidInput
+from examlane.hospital import Hospital
+from examlane.orders import patients
+from examlane.records import receipts
+from examlane.records.audit import Actor
+from examlane.records.receipts import RequestKey
+from examlane.storage.fields import epoch, maybe_epoch
+
+DEFERRALS = ("bladder_not_full", "has_eaten", "glucose_too_high", "heart_rate_too_fast", "unwell", "other")
+"""Why a patient who is here cannot be examined yet."""
+BACK = {"checked_in": "booked", "called": "checked_in", "called_absent": "checked_in", "deferred": "checked_in"}
+ABSENT = """UPDATE appointment SET absences = absences + 1, queue_rank = ?, queue_at = ? WHERE id = ? RETURNING absences"""
+NOBODY = Text("候检队列为空", "nobody waits to be called")
+NOT_HERE = Text("患者不在候检", "the patient does not wait here")
+NOT_READY = Text("患者尚未就绪，不能叫号", "the patient is not ready yet")
+CANNOT_BE_UNDONE = Text("当前状态不能撤销", "nothing can be undone in this state")
+ITEMS = """SELECT oi.id FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
+WHERE ai.appointment_id = ? AND ai.active = 1"""
+
+
+def call_next(hospital: Hospital, group: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """Call the next patient of a group; who is stopped by a closed gate is passed over. Two rooms never call the same.
+
+    Raises `NotFound`, and `Conflict` when nobody can be called.
+    """
+    refusal = Conflict("nobody_waiting", NOBODY)
+    for entry in queue.order(queue.entries(hospital, group), epoch(hospital.clock.now())):
+        try:
+            return changes.call(hospital, entry.number, actor, key)
+        except Conflict as conflict:
+            if conflict.code == "request_in_flight":
+                raise
+            refusal = conflict
+    raise refusal
+
+
+def call(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """Call one patient by name. Who is deferred is not called before he is ready."""
+    current = status.appointment(hospital, number)
+    if current.state == "deferred":
+        ready = hospital.database.value("SELECT ready_at FROM appointment WHERE id = ?", current.id)
+        if ready is None or ready > epoch(hospital.clock.now()):
+            raise Conflict("not_ready", NOT_READY)
+    return changes.call(hospital, number, actor, key)
+
+
+def absent(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """He was called and did not come: some places back; too often, and the desk decides. Raises `Conflict`."""
+
+    def attempt() -> int:
+        current = status.appointment(hospital, number)
+        states.check(current.state, "called_absent")
+        policy = hospital.catalogues.current().department(current.department).policy
+        here = queue.entries(hospital, current.group)
+        place = queue.after(here, number, policy.absent_places, epoch(hospital.clock.now()))
+        hospital.database.write(partial(_absent, hospital, current, place, policy.absent_limit, actor, key))
+        return current.id
+
+    return changes.by_id(hospital, changes.tried(attempt))
+
+
+def _absent(
+    hospital: Hospital, current: AppointmentStatus, place: tuple[int, int], limit: int, actor: Actor,
+    key: RequestKey | None,
+) -> None:  # fmt: skip
+    database, now = hospital.database, hospital.clock.now()
+    receipts.keep(database, key, "appointment", current.number, epoch(now))
+    patients.touch(database, current.patient)
+    visits.change_state(
+        database, current.id, current.version, current.state, "called_absent", actor, now, reason="not there"
+    )
+    absences = database.value(ABSENT, *place, current.id)
+    if absences >= limit:
+        for (item,) in database.rows(ITEMS, current.id):
+            desk.open_task(
+                database, "absent_repeatedly", current.department, current.patient, item, now,
+                hospital.settings.desk_deadline, appointment=current.id,
+            )  # fmt: skip
+
+
+def defer(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str,
+    ready_at: datetime | None = None,
+) -> AppointmentStatus:  # fmt: skip
+    """He is here and cannot be examined yet: not called until he is ready, then at his old place.
+
+    Raises `InvalidInput` for an unknown reason or a ready time in the past, `Conflict` by his state.
+    """
+    now = hospital.clock.now()
+    problems = []
+    if reason not in DEFERRALS:
+        problems.append(("/reason", Text("未知的原因", "unknown reason")))
+    if ready_at is not None and not now < ready_at < now + timedelta(hours=24):
+        problems.append(("/ready_at", Text("须在今后 24 小时内", "must be within the next 24 hours")))
+    if problems:
+        raise InvalidInput(problems)
+    return _to(hospital, number, "deferred", actor, key, reason, ready_at)
+
+
+def ready(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
+    """Who was deferred is ready now: back to his old place. Who was called in vain is here again."""
+    current = status.appointment(hospital, number)
+    if current.state not in ("deferred", "called_absent"):
+        raise Conflict("not_here", NOT_HERE)
+    return _to(hospital, number, "checked_in", actor, key, "ready")
+
+
+def undo(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str
+) -> AppointmentStatus:
+    """Take back a check-in, a call or a deferral that was reported by mistake; never once the exam has begun."""
+    current = status.appointment(hospital, number)
+    if current.state not in BACK:
+        raise Conflict("not_undoable", CANNOT_BE_UNDONE)
+    after = BACK[current.state]
+    if after == "booked" and hospital.database.value("SELECT mode FROM appointment WHERE id = ?", current.id) != "slot":
+        return changes.cancel(hospital, number, actor, key, reason=f"undone: {reason}"[:200])
+    return _to(hospital, number, after, actor, key, f"undone: {reason}"[:200])
+
+
+def _to(
+    hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, reason: str,
+    ready_at: datetime | None = None,
+) -> AppointmentStatus:  # fmt: skip
+    def attempt() -> int:
+        current = status.appointment(hospital, number)
+        states.check(current.state, after)
+        hospital.database.write(partial(_write, hospital, current, after, actor, key, reason, ready_at))
+        return current.id
+
+    return changes.by_id(hospital, changes.tried(attempt))
+
+
+def _write(
+    hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
+    ready_at: datetime | None,
+) -> None:  # fmt: skip
+    database, now = hospital.database, hospital.clock.now()
+    receipts.keep(database, key, "appointment", current.number, epoch(now))
+    patients.touch(database, current.patient)
+    visits.change_state(
+        database, current.id, current.version, current.state, after, actor, now, reason=reason
+    )
+    database.rows(
+        "UPDATE appointment SET ready_at = ?, queue_at = CASE WHEN ? = 1 THEN NULL ELSE queue_at END WHERE id = ? "
+        "RETURNING id",
+        maybe_epoch(ready_at), int(after == "booked"), current.id,
+    )  # fmt: skip
+    for (item,) in database.rows(ITEMS, current.id):
+        desk.close_tasks(database, item, "", actor.name, now)
+
