@@ -69,6 +69,14 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "ward.read": ("GET", "/wards/内一/exams?day=2026-11-23", None),
     "ward.answer": ("POST", "/appointments/{US}/ward-answer", {"answer": "ready"}),
     # Arrival: walk-ins, calls, queues, bedside
+    "arrival.report": ("POST", "/arrivals", {"patient": {"kind": "card", "value": "P1"}}),
+    "arrival.emergency": ("POST", "/emergencies", {"department": "CLINIC", "items": ["CT-HEAD"], "reason": "车祸"}),
+    "appointment.defer": ("POST", "/appointments/{US}/deferral", {"reason": "unwell"}),
+    "appointment.undo": ("POST", "/appointments/{US}/undo", {"reason": "误操作"}),
+    "queue.read": ("GET", "/queues/US-N", None),
+    "queue.call": ("POST", "/queues/US-N/next", {}),
+    "bedside.read": ("GET", "/wards/W1/bedside", None),
+    "bedside.report": ("POST", "/orders/O1/items/1/bedside", {"state": "started"}),
     # No-shows and their consequences
     "no_show.withdraw": ("POST", "/appointments/{US}/no-show/withdrawal", {"reason": "误判"}),
     "check_in.batch": ("POST", "/check-ins", {"lines": [{"appointment": "NONE", "at": "2026-11-23T07:50:00+08:00"}]}),

@@ -14,6 +14,8 @@ from examlane.orders.patients import Identifier, PatientData
 from examlane.testing import TESTER
 from tests.day.machine import ITEMS, REPEATED, Day, Expected
 
+AS_ORDERED = frozenset({"awaiting_payment", "awaiting_release", "deceased"})
+"""A new order of an inpatient waits for its ward."""
 SEATED = ("booked", "checked_in", "called", "called_absent")
 
 
@@ -27,7 +29,7 @@ class OrderRules(Day):
     def send_back(self, data: st.DataObject) -> None:
         item = self.pick(data, *SEATED)
         withdrawing.send_back(self.hospital, self.order_of(item), (), TESTER, reason="资料不全")
-        self.moves([item], "held")
+        self.moves([item], "held", "sent_back")
         item.notes["withdrawn"] = True
 
     @rule(data=st.data())
@@ -39,7 +41,7 @@ class OrderRules(Day):
     @rule(data=st.data(), exam=st.sampled_from(ITEMS))
     def reissue(self, data: st.DataObject, exam: str) -> None:
         old = self.pick(data, "held", "booked")
-        if old.stands == {"held"} and not old.notes.get("withdrawn"):
+        if old.notes.get("replaced") or (old.stands == {"held"} and not old.notes.get("withdrawn")):
             return
         number = f"R{next(self.numbers)}"
         confirmed, reason = REPEATED["confirmed"], REPEATED["confirm_reason"]
@@ -54,16 +56,16 @@ class OrderRules(Day):
             carry_payment=False,
         )
         reporting.submit_order(self.hospital, order, TESTER)
-        self.moves([old], "held")
+        self.moves([old], "held", "voided", "sent_back", "reissued")
         old.notes["withdrawn"] = old.notes["replaced"] = True
-        self.model[f"{number}/1"] = Expected(f"{number}/1", old.patient, frozenset({"awaiting_payment"}))
+        self.model[f"{number}/1"] = Expected(f"{number}/1", old.patient, AS_ORDERED)
 
     @rule(data=st.data())
     def pay(self, data: st.DataObject) -> None:
         item = self.pick(data, "awaiting_payment")
         self.world.pay(self.order_of(item))
         item.paid = True
-        item.stands = frozenset({"booked", "no_time"})
+        item.stands = self.stands_once_paid(item)
         for old in self.model.values():
             if old.notes.get("replaced") and "held" in old.stands:
                 old.stands = frozenset({"held", "reissued"})
@@ -72,13 +74,13 @@ class OrderRules(Day):
     def ask_for_a_refund(self, data: st.DataObject) -> None:
         item = self.pick(data, *SEATED)
         refunds.report(self.hospital, RefundData(self.order_of(item), refunds.REQUESTED, self.now()), TESTER)
-        self.moves([item], "refund_requested")
+        self.moves([item], "refund_requested", "awaiting_release")
 
     @rule(data=st.data())
     def take_the_refund_back(self, data: st.DataObject) -> None:
         item = self.pick(data, "refund_requested")
         refunds.report(self.hospital, RefundData(self.order_of(item), refunds.WITHDRAWN, self.now()), TESTER)
-        self.moves([item], "booked", "no_time")
+        item.stands = self.stands_once_paid(item)
 
     @rule(data=st.data())
     def change_the_note(self, data: st.DataObject) -> None:

@@ -10,7 +10,8 @@ from flask import g
 
 from examlane.appointments import booking, changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
-from examlane.arrival import noshow
+from examlane.arrival import calling, executing, noshow
+from examlane.arrival.executing import ExecutionReport
 from examlane.errors import NotFound
 from examlane.records.receipts import RequestKey
 from examlane_api.rest import schemas
@@ -164,7 +165,8 @@ def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The queue called the patient, or called and did not find him (`absent`)."""
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.call(hospital(), number, actor(), key, absent=body["absent"])
+        act_on = calling.absent if body["absent"] else calling.call
+        return act_on(hospital(), number, actor(), key)
 
     return _changed("appointment.call", number, body, act)
 
@@ -174,12 +176,11 @@ def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @blp.response(200, schemas.AppointmentAnswer())
 @operation("appointment.execution", writes=True)
 def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
-    """The exam was started, finished or not done."""
+    """The exam was started, finished or not done: all of a visit, or some `items` of it, in any order."""
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return changes.execution(
-            hospital(), number, body["state"], actor(), key, reason=body["reason"], at=body["at"]
-        )
+        said = ExecutionReport(**{**body, "items": tuple(body["items"]), "reason_code": body["reason_code"] or ""})
+        return executing.report(hospital(), number, said, actor(), key)
 
     return _changed("appointment.execution", number, body, act)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from examlane import DepartmentMode, EncounterClass, Priority, Sex, Stage
+from examlane.arrival.executing import NOT_DONE
 from examlane_api.rest.fields import (
     ByName,
     CleanText,
@@ -148,10 +149,16 @@ class Call(Schema):
 
 
 class Execution(Schema):
-    """`at` is when it happened, for a report that is sent later."""
+    """`items`: the order items of the visit it is about; none: all. `at`: when it was, for a report that comes later.
+
+    `rebook`: whether what was not done is planned again, free of charge; left out, `reason_code` decides.
+    """
 
     state = fields.String(required=True, validate=validate.OneOf(["started", "finished", "not_done"]))
+    items = Several(Code(80), 0, 20, load_default=())
     reason = CleanText(200, minimum=0, load_default="")
+    reason_code = fields.String(validate=validate.OneOf(list(NOT_DONE)), load_default=None, allow_none=True)
+    rebook = YesNo(load_default=None, allow_none=True)
     at = Instant(load_default=None, allow_none=True)
 
 

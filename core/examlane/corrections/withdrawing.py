@@ -175,7 +175,9 @@ def _withdraw(
         chosen = _chosen(hospital, order, lines)
         patient = chosen[0].patient
         state = _read(hospital, patient)
-        going = _going(hospital, state, chosen) if not until else []
+        now = epoch(hospital.clock.now())
+        over = [row for row in chosen if not until or (row.ends_at or 0) <= now]
+        going = _going(hospital, state, over)
         hospital.database.write(
             partial(_write, hospital, state, order, chosen, going, until, actor, key, why, reason)
         )
@@ -227,8 +229,8 @@ def _write(
         events.emit(database, "order_item", row.key, "order_item.changed", payload, epoch(now))
     for gone in going:
         leaving.write(hospital, gone, actor, reason=why, outcome="left", after="cancelled")
-    if until:
-        _keep_places(hospital, chosen, until, actor, why)
+    left = {key for gone in going for key in gone.items}
+    _keep_places(hospital, [row for row in chosen if row.key not in left], until, actor, why)
     jobs.mark_due(database, state.patient.id, epoch(now))
     lines = [row.line for row in chosen]
     if why == "sent_back":
