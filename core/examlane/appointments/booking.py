@@ -184,7 +184,8 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
     planned = {old.id for visit in plan.visits for old in visit.replaces}
     for visit in plan.snapshot.visits:
         own = [verdicts[key] for key in visit.items if key in verdicts]
-        if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
+        kept_by_us = visit.mode != "external" and visit.state in ("booked", "tentative")
+        if not kept_by_us or visit.id in planned or not own:
             continue
         covered = all(verdict.covers(visit.starts_at) for verdict in own)
         after = "booked" if covered else "tentative"

@@ -19,10 +19,12 @@ from examlane.storage.fields import epoch
 
 ATTEMPTS = 4
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
+ELSEWHERE = Text("该预约由原系统管理，请在原系统更改", "booked in the department's own system: change it there")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 # What the rules say of an item stays as it is when its visit goes; only an exam that is done after all is done no more.
 LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' WHEN state = 'fulfilled' THEN 'accepted'
 ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
+EXTERNAL = "SELECT 1 FROM department WHERE code = ? AND mode = 'external'"
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -36,6 +38,9 @@ def cancel(
     version: int | None = None,
 ) -> AppointmentStatus:  # fmt: skip
     """Cancel an appointment; its seats are free at once, its order items are booked again only when asked for."""
+    current = status.appointment(hospital, number)
+    if hospital.database.value(EXTERNAL, current.department):
+        ours(current)
     left = "cancelled"
     return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
 
@@ -136,6 +141,12 @@ def fresh(current: AppointmentStatus, version: int | None) -> None:
         raise Conflict("version_conflict", STALE, "/version")
 
 
+def ours(current: AppointmentStatus) -> None:
+    """Raise `Conflict` for an appointment that another system keeps and changes."""
+    if current.mode == "external":
+        raise Conflict("booked_elsewhere", ELSEWHERE)
+
+
 def by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:
     """An appointment as it is now, by its internal id."""
     number = hospital.database.value("SELECT number FROM appointment WHERE id = ?", appointment)
@@ -145,7 +156,9 @@ def by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:
 def expire_tentative(hospital: Hospital, actor: Actor) -> int:
     """Give back the seats of visits whose gate stayed closed until the cut-off; returns how many."""
     cutoff = epoch(hospital.clock.now() + hospital.settings.tentative_cutoff)
-    rows = hospital.database.rows("SELECT number FROM appointment WHERE state = 'tentative' AND start_at <= ?", cutoff)
+    rows = hospital.database.rows(
+        "SELECT number FROM appointment WHERE state = 'tentative' AND mode <> 'external' AND start_at <= ?", cutoff
+    )
     return sum(
         _expired(hospital, number, actor, "gate stayed closed", "awaiting_gate", "gate_stayed_closed")
         for (number,) in rows

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
-from examlane.appointments.changes import by_id, fresh, tried
+from examlane.appointments.changes import by_id, fresh, ours, tried
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity.availability import SlotCalendar
 from examlane.domain import Text
@@ -105,6 +105,7 @@ def reschedule(
         current = choice.appointment
         assert current is not None
         fresh(current, version)
+        ours(current)
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)

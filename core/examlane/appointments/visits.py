@@ -83,6 +83,7 @@ class Booking:
     explanation: str = "{}"
     evidence: str = "{}"
     reason: str = ""
+    mode: str = "slot"
 
 
 def bind(
@@ -164,8 +165,8 @@ def create(
     number = number or new_number()
     appointment = database.insert(
         Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
-        department=booking.department, group=group, state=booking.state, automatic=int(booking.automatic),
-        fallback=int(booking.fallback), hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
+        department=booking.department, group=group, mode=booking.mode, state=booking.state,
+        automatic=int(booking.automatic), fallback=int(booking.fallback), hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
         preparation=booking.preparation, explanation=booking.explanation, created_at=epoch(now),
         **_times(database, catalogue.calendar, group, place),
     )  # fmt: skip

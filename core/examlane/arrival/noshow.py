@@ -22,7 +22,8 @@ from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
 
-DUE = "SELECT number FROM appointment WHERE state = 'booked' AND end_at <= ? ORDER BY end_at LIMIT ?"
+DUE = """SELECT number FROM appointment WHERE state = 'booked' AND mode <> 'external' AND end_at <= ?
+ORDER BY end_at LIMIT ?"""
 REBOOKED_TODAY = """SELECT count(*) FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
 WHERE a.patient_id = ? AND a.department = ? AND v.reason IN ('self_rebook', 'late_arrival') AND v.at >= ?"""
 AT_THE_KIOSK = {"code": "self_rebook", "why": {"zh": "错过后自助改至今天的空位", "en": "missed, moved to a place today"}}

@@ -74,11 +74,13 @@ ACTIVE = _listed(states.ACTIVE)
 KEEPING = _listed(states.ACTIVE | {"fulfilled"})
 RELEASING = _listed(states.RELEASING)
 MOVES = _listed(f"{before}>{after}" for before, moves in states.MOVES.items() for after in moves)
-# A no-show may have given its seats back and still be examined later: then it holds none until it is moved.
+# A no-show may have given its seats back and still be examined later: then it holds none until it is moved. What
+# another system booked holds the seats it is known to need, which may be none.
 HOLDS = f"""a.state IN ({KEEPING}) AND (
 EXISTS (SELECT 1 FROM claim h WHERE h.appointment_id = a.id AND h.released_at IS NULL)
-OR NOT EXISTS (SELECT 1 FROM appointment_version m WHERE m.appointment_id = a.id AND m.state = 'no_show'
-AND m.version > (SELECT max(n.version) FROM appointment_version n WHERE n.appointment_id = a.id AND n.claims <> '[]')))"""
+OR (a.mode <> 'external' AND NOT EXISTS (SELECT 1 FROM appointment_version m WHERE m.appointment_id = a.id
+AND m.state = 'no_show' AND m.version > (SELECT max(n.version) FROM appointment_version n
+WHERE n.appointment_id = a.id AND n.claims <> '[]'))))"""
 # The kind of event a version is told by, as `visits.event_kind` names it.
 KIND = """CASE WHEN v.state = 'booked' AND v.from_state IN ('booked', 'no_show', 'suspended')
 THEN 'appointment.rescheduled' ELSE 'appointment.' || v.state END"""
@@ -171,7 +173,7 @@ JOIN order_item oi ON oi.id = i.order_item_id WHERE i.active = 1 AND oi.patient_
         Text("同一患者的检查时间不重叠", "no two visits of one patient overlap"),
         f"""SELECT a.number || ' ' || b.number FROM appointment a
 JOIN appointment b ON b.patient_id = a.patient_id AND b.id > a.id AND b.start_at < a.end_at AND a.start_at < b.end_at
-WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND EXISTS
+WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND a.mode <> 'external' AND b.mode <> 'external' AND EXISTS
 (SELECT 1 FROM appointment_segment f JOIN appointment_segment g ON g.start_at < f.end_at AND f.start_at < g.end_at
 WHERE f.appointment_id = a.id AND g.appointment_id = b.id)""",
     ),
@@ -198,7 +200,7 @@ GROUP BY group_id, day, queue_number HAVING count(*) > 1""",
         "not_in_the_past",
         Text("没有约在过去的预约", "nothing was booked at a time before the booking or before its appointment existed"),
         """SELECT a.number || ' v' || v.version FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
-WHERE v.at < a.created_at OR (v.claims <> '[]' AND v.start_at < v.at)""",
+WHERE v.at < a.created_at OR (v.claims <> '[]' AND v.start_at < v.at AND v.reason <> 'external')""",
     ),
     Invariant(
         "hold_expired",
@@ -214,7 +216,7 @@ RULES = (
         Text("已预约项目的前置条件均满足且到检查时仍有效", "a booked item's gates are open, and still are at its start"),
         """SELECT a.number || ' ' || g.kind FROM appointment a JOIN appointment_item i ON i.appointment_id = a.id
 JOIN gate g ON g.order_item_id = i.order_item_id WHERE i.active = 1 AND a.state IN ('booked', 'held')
-AND (g.state <> 'open' OR g.valid_until < a.start_at)""",
+AND a.mode <> 'external' AND (g.state <> 'open' OR g.valid_until < a.start_at)""",
     ),
     # A distance is written again when a visit is moved: the newest row of a pair and rule is the one that counts.
     Invariant(

@@ -46,7 +46,7 @@ WHERE other.order_id = oi.order_id AND other.state NOT IN ('cancelled', 'rejecte
 EVIDENCE = """SELECT kind, outcome, observed_at, valid_until, scope, source, data FROM evidence
 WHERE patient_id = ? AND recorded_at <= ? ORDER BY observed_at, id"""
 APPOINTMENTS = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.automatic,
-a.moved_by_patient, g.zone, g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id
+a.moved_by_patient, g.zone, g.code, a.mode FROM appointment a JOIN resource_group g ON g.id = a.group_id
 WHERE a.patient_id = ? AND a.start_at > ? AND a.state NOT IN
 ('cancelled', 'expired', 'replaced', 'suspended', 'not_done', 'no_show') ORDER BY a.start_at"""
 APPOINTMENT_ITEMS = """SELECT ai.appointment_id, oi.key, i.code FROM appointment_item ai
@@ -100,6 +100,7 @@ class Visit:
     items: tuple[str, ...]
     codes: tuple[str, ...]
     segments: tuple[tuple[datetime, datetime], ...]
+    mode: str = "slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ def _visits(database: Database, patient: int, since: int) -> tuple[Visit, ...]:
         Visit(
             row[0], row[1], row[2], row[3], row[4], instant(row[5]), instant(row[6]), bool(row[7]), bool(row[8]),
             row[9], row[10], tuple(items[row[0]]), tuple(codes[row[0]]), tuple(segments[row[0]]),
+            row[11],
         )
         for row in rows
     )  # fmt: skip
