@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +13,9 @@ from examlane.appointments.reporting import Judgement, PaymentAnswer
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
+from examlane.golive.received import Received
 from examlane.insight.trials import Decision, Trial
+from examlane.reasons import text
 from examlane.storage.fields import instant, maybe_instant
 
 
@@ -49,6 +51,17 @@ class Answers:
             "preparation": list(status.preparation), "explanation": status.explanation, "no_show": status.no_show,
             "hold_expires_at": self.time(status.hold_expires_at),
         }  # fmt: skip
+
+    def received(self, system: str, number: str, found: Received) -> dict[str, Any]:
+        return {
+            "system": system, "number": number, "result": found.result, "appointment": found.appointment,
+            "problems": [{"code": code, "text": words(text(code))} for code in found.problems],
+        }  # fmt: skip
+
+    def transfer(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        times = {name: self.time(maybe_instant(found[name])) for name in ("started_at", "finished_at") if name in found}
+        refused = [{**one, "text": words(text(one["code"]))} for one in found.get("refused", ())]
+        return {**found, **times, "refused": refused}
 
     def judgements(self, found: Iterable[Judgement]) -> dict[str, Any]:
         return {"items": [self._judgement(judgement) for judgement in found]}

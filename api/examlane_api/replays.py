@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from examlane.appointments import booking, reporting, status
+from examlane.golive import imports, received
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
@@ -24,6 +25,11 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     if replay.subject == "patient":
         _finish(hospital, int(key), actor)
         return answers.items(status.of_patient(hospital, int(key)))
+    if replay.subject == "external_appointment":
+        system, _, number = key.partition("/")
+        return answers.received(system, number, received.now(hospital, system, number))
+    if replay.subject == "transfer":
+        return answers.transfer(imports.of(hospital, int(key)))
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

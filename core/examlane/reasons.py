@@ -68,7 +68,7 @@ REASONS: dict[str, Text] = {
     "missing_there": Text("本系统有，原系统没有", "booked here, not in the external system"),
     "other_time": Text("两个系统的时间不同", "another time here than there"),
     "without_order": Text("预约没有申请单", "the appointment has no order"),
-    "no_service_mapped": Text("项目没有可自动预约的检查资源", "the item has no service that is booked automatically"),
+    "unmapped_item": Text("项目没有对应的检查资源", "the item has no service"),
     "no_roster": Text("检查资源没有排班", "the resource has no roster"),
     "no_plugin": Text("科室没有启用任何规则", "no plugin counts in the department"),
     "replaced": Text("已合并", "merged into another appointment"),

@@ -11,6 +11,7 @@ from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
 from examlane.extension import shadow
+from examlane.golive import differences
 from examlane.hospital import Hospital
 from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
@@ -21,6 +22,7 @@ from examlane.visit import BookingRequest
 
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
+COMPARE_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
+    if jobs.take_tick(hospital.database, "external_differences", now, COMPARE_SECONDS):
+        differences.compare_all(hospital)
     asked = _ask_shadows(hospital, now)
     return Round(settled, expired, missed, asked, events.deliver_due(hospital.database, send, now))
 

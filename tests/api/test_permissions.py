@@ -19,6 +19,10 @@ PUBLIC = {
 STARTS = {"group": "US-N", "starts_at": "2026-11-24T09:00:00+08:00"}
 EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outcome": "given",
             "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
+EXTERNAL = {
+    "system": "RIS", "number": "R1", "state": "booked", "patient": {"identifiers": [EVIDENCE["patient"]]},
+    "sent_at": "2026-11-23T07:00:00+08:00", "starts_at": "2026-11-24T10:00:00+08:00", "items": ["US-THYROID"],
+}  # fmt: skip
 # One request an operation; {US} is the number of an ultrasound appointment.
 REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.validate": ("POST", "/orders/validate", "order"),
@@ -54,6 +58,11 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     # Suspensions
     # Check-up groups
     # Going live
+    "external.report": ("POST", "/external/appointments", EXTERNAL),
+    "external.import": ("POST", "/external/imports", {"kind": "history", "system": "RIS", "lines": []}),
+    "department.cutover": ("GET", "/departments/US/cutover", None),
+    "department.differences": ("GET", "/departments/US/differences", None),
+    "department.export": ("GET", "/departments/US/export", None),
     # Waiting list, reminders, call list
 }
 CALLERS = {"his": "integration", "desk": "registrar", "console": "administrator", "pharmacist": "approver",

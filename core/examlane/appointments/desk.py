@@ -27,6 +27,10 @@ NEXT_STEPS = {
     "late_arrival": Text("患者已到：为其加号或改约", "the patient is here: add a seat, or another time"),
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
+    "without_order": Text("请开单医生补开申请单，或到期前在原系统核对", "ask for the order, or compare with the old system"),
+    "outside_roster": Text("补排班，或与患者改约", "add a roster, or give the patient another time"),
+    "overlap": Text("与患者改约其中一项", "give the patient another time for one of them"),
+    "external_differences": Text("查看差异清单并更正", "read the list of differences and correct them"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(

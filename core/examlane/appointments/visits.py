@@ -166,7 +166,8 @@ def create(
     appointment = database.insert(
         Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
         department=booking.department, group=group, mode=booking.mode, state=booking.state,
-        automatic=int(booking.automatic), fallback=int(booking.fallback), hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
+        automatic=int(booking.automatic), fallback=int(booking.fallback),
+        hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
         preparation=booking.preparation, explanation=booking.explanation, created_at=epoch(now),
         **_times(database, catalogue.calendar, group, place),
     )  # fmt: skip

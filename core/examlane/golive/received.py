@@ -36,13 +36,16 @@ EXPLANATION = {"code": "external", "why": {"zh": "由原系统预约", "en": "bo
 OTHER_PATIENT = Text("该外部预约号属于另一患者", "this external number belongs to another patient's appointment")
 FIND = """SELECT id, patient_id, appointment_id, sequence, sent_at, content FROM external_appointment
 WHERE system = ? AND number = ?"""
+STANDS = "SELECT appointment_id, problems FROM external_appointment WHERE system = ? AND number = ?"
 STORE = """INSERT INTO external_appointment (system, number, patient_id, department, appointment_id, state, start_at, end_at,
 content, problems, sequence, sent_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (system, number) DO UPDATE SET department = excluded.department, appointment_id = excluded.appointment_id,
 state = excluded.state, start_at = excluded.start_at, end_at = excluded.end_at, content = excluded.content,
-problems = excluded.problems, sequence = excluded.sequence, sent_at = excluded.sent_at, seen_at = excluded.seen_at
+problems = excluded.problems, sequence = coalesce(excluded.sequence, external_appointment.sequence),
+sent_at = excluded.sent_at, seen_at = excluded.seen_at
 RETURNING id"""
-SEEN = """UPDATE external_appointment SET seen_at = ?, sent_at = ?, sequence = ? WHERE id = ? RETURNING id"""
+SEEN = """UPDATE external_appointment SET seen_at = ?, sent_at = CASE WHEN sent_at < ? THEN ? ELSE sent_at END,
+sequence = CASE WHEN coalesce(sequence, -1) < ? THEN ? ELSE sequence END WHERE id = ? RETURNING id"""
 OVERLAPS = """SELECT count(*) FROM appointment a WHERE a.patient_id = ? AND a.id <> ? AND a.start_at < ? AND a.end_at > ?
 AND a.state IN ('held', 'booked', 'tentative', 'checked_in', 'called', 'called_absent', 'deferred', 'in_progress')"""
 FORGET = "DELETE FROM past_examination WHERE source = ? AND number = ? AND patient_id = ? RETURNING id"
@@ -131,6 +134,14 @@ def receive(
     return received
 
 
+def now(hospital: Hospital, system: str, number: str) -> Received:
+    """How a reported appointment stands now. Raises `NotFound`."""
+    row = hospital.database.row(STANDS, system, number)
+    if row is None:
+        raise NotFound("external appointment", number)
+    return Received("unchanged", _number(hospital, row[0]), tuple(json.loads(row[1])))
+
+
 def apply(
     hospital: Hospital, report: Report, actor: Actor, key: RequestKey | None = None, terms: Terms = Terms()
 ) -> tuple[int, Received]:
@@ -145,11 +156,11 @@ def apply(
     if row is not None and row[1] != patient:
         raise Conflict("external_number_of_another_patient", OTHER_PATIENT, "/number")
     told = _understood(hospital, report, json.loads(row[5]) if row else {}, patient)
-    if row is not None and _outdated(report, row):
-        return patient, Received("outdated", _number(hospital, row[2]))
-    if row is not None and json.loads(row[5]) == told.content:
-        database.rows(SEEN, epoch(now), epoch(report.sent_at), report.sequence, row[0])
-        return patient, Received("unchanged", _number(hospital, row[2]))
+    late = row is not None and _outdated(report, row)
+    if row is not None and (late or json.loads(row[5]) == told.content):
+        sent, sequence = epoch(report.sent_at), -1 if report.sequence is None else report.sequence
+        database.rows(SEEN, epoch(now), sent, sent, sequence, sequence, row[0])
+        return patient, Received("outdated" if late else "unchanged", _number(hospital, row[2]))
     received = _act(hospital, told, patient, row, actor, terms)
     audit.record(
         database, actor, "external.report", SUBJECT, f"{report.system}/{report.number}", epoch(now), state=report.state,

@@ -126,10 +126,10 @@ def relink(database: Database, appointment: int, wanted: Sequence[int], actor: A
         database.rows(DROP, appointment, key)
         if served[key] == BOOKED_OUTSIDE:
             database.rows(END, "cancelled", "replaced", key)
+        desk.close_tasks(database, key, "", actor.name, now)
     for key in wanted:
         if key not in served:
             database.insert(AppointmentItem, appointment=appointment, order_item=key)
-            desk.close_tasks(database, key, "", actor.name, now)
 
 
 def ended(database: Database, served: Sequence[Row], after: str, actor: Actor, now: datetime) -> None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import policies
+from examlane_api.rest.day import golive, policies
 
-BLUEPRINTS: tuple[Blueprint, ...] = (policies.blp,)
+BLUEPRINTS: tuple[Blueprint, ...] = (policies.blp, golive.blp)
