@@ -52,6 +52,7 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
 
     A lost race is planned again on fresh data a few times; then the worker, at last the desk finishes it.
     """
+    hospital.context.complete(hospital.database, hospital.catalogues.current, patient, hospital.clock.now())
     for _ in range(ATTEMPTS):
         state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
         try:
