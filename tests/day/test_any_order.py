@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.day.machine import Day
+from tests.day.rules_golive import GoLive
 
 
-class WholeDay(Day):
+class WholeDay(GoLive, Day):
     """All areas together."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from examlane.appointments import booking, changes, choosing, status
 from examlane.arrival import noshow
 from examlane.domain import DepartmentMode, IntervalRule, Relation, Selector, Sex, Text
-from examlane.errors import Conflict, InvalidInput
+from examlane.errors import Conflict, InvalidInput, Refused
 from examlane.golive import received
 from examlane.golive.received import Received, Report
 from examlane.insight import invariants
@@ -224,6 +224,23 @@ def test_a_leftover_of_a_department_that_books_here_is_accepted_and_flagged(worl
     assert (answer.result, answer.problems) == ("created", ("department_not_external",))
     changes.cancel(world.hospital, answer.appointment, TESTER, reason="不再需要")
     assert seats(world, "CT-N-1") == (0, 1, 0)
+
+
+def test_a_leftover_without_an_order_is_not_moved_because_no_rule_knows_it(world: World) -> None:
+    answer = told(world, items=("CT-HEAD",), resource="CT-N-1")
+
+    with pytest.raises(Refused) as refused:
+        choosing.reschedule(world.hospital, answer.appointment, "CT-N", NINE + timedelta(hours=1), TESTER)
+    assert refused.value.code == "without_order"
+
+
+def test_a_leftover_with_an_order_that_we_move_is_ours(world: World) -> None:
+    order = world.order("CT-HEAD")
+    number = told(world, items=(), orders=(f"{order}/1",), resource="CT-N-1").appointment
+    choosing.reschedule(world.hospital, number, "CT-N", NINE + timedelta(hours=1), TESTER)
+
+    assert status.appointment(world.hospital, number).mode == "slot"
+    assert told(world, sequence=2, items=(), starts_at=NINE).problems == ("department_not_external", "ours_now")
 
 
 def test_two_exams_of_one_patient_at_one_time_are_flagged(world: World) -> None:

@@ -51,6 +51,11 @@ class Draft:
         }
         return self
 
+    @property
+    def identifiers(self) -> list[dict[str, str]]:
+        """What other systems know the patient by."""
+        return list(self._patient["identifiers"])
+
     # What is ordered
 
     def order(

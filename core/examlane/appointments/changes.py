@@ -39,8 +39,7 @@ def cancel(
 ) -> AppointmentStatus:  # fmt: skip
     """Cancel an appointment; its seats are free at once, its order items are booked again only when asked for."""
     current = status.appointment(hospital, number)
-    if hospital.database.value(EXTERNAL, current.department):
-        ours(current)
+    may_change(hospital, current)
     left = "cancelled"
     return _change(hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left=left)
 
@@ -141,9 +140,9 @@ def fresh(current: AppointmentStatus, version: int | None) -> None:
         raise Conflict("version_conflict", STALE, "/version")
 
 
-def ours(current: AppointmentStatus) -> None:
-    """Raise `Conflict` for an appointment that another system keeps and changes."""
-    if current.mode == "external":
+def may_change(hospital: Hospital, current: AppointmentStatus) -> None:
+    """Raise `Conflict` for an appointment that its department's own system keeps and changes."""
+    if current.mode == "external" and hospital.database.value(EXTERNAL, current.department):
         raise Conflict("booked_elsewhere", ELSEWHERE)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
-from examlane.appointments.changes import by_id, fresh, ours, tried
+from examlane.appointments.changes import by_id, fresh, may_change, tried
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity.availability import SlotCalendar
 from examlane.domain import Text
@@ -19,7 +19,7 @@ from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem
 from examlane.planning import gates
 from examlane.planning.constraints import audiences, option_of
-from examlane.planning.judging import LEFT_TO_PEOPLE
+from examlane.planning.judging import BOOKED_OUTSIDE, LEFT_TO_PEOPLE
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
 from examlane.records import receipts
@@ -101,11 +101,11 @@ def reschedule(
     """Move an appointment: the same number, the next version, seats swapped in one transaction."""
 
     def attempt() -> int:
+        may_change(hospital, status.appointment(hospital, number))
         choice = _choose(hospital, (), number)
         current = choice.appointment
         assert current is not None
         fresh(current, version)
-        ours(current)
         if current.state not in states.MOVABLE:
             states.check(current.state, "suspended")
             raise Conflict("state_conflict", BEFORE_START)
@@ -167,6 +167,8 @@ def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool) ->
     if not items:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
     for index, verdict in enumerate(plan.verdicts):
+        if verdict.item.release == BOOKED_OUTSIDE:  # no rule knows anything of it
+            raise Refused("without_order", text("without_order"), f"/items/{index}")
         if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
             raise Refused("awaiting_gate", closed, f"/items/{index}")
         ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")

@@ -184,7 +184,10 @@ def move(
     now: datetime, *, reason: str, evidence: str = "{}", add_items: Iterable[int] = (), by_patient: bool = False,
     preparation: str | None = None, explanation: str | None = None,
 ) -> None:  # fmt: skip
-    """Hold a visit elsewhere: the same number, the next version, seats swapped in this transaction."""
+    """Hold a visit elsewhere: the same number, the next version, seats swapped in this transaction.
+
+    One that another system booked is ours from then on, unless that system moved it (the reason `external`).
+    """
     states.check(before, "booked")
     release_claims(database, appointment, now)
     slots.take(database, place.seats())
@@ -193,11 +196,12 @@ def move(
     row = database.row(
         """UPDATE appointment SET state = 'booked', version = version + 1, group_id = ?, day = ?, start_at = ?,
 end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '',
+mode = CASE WHEN mode = 'external' AND ? <> 'external' THEN 'slot' ELSE mode END,
 moved_by_patient = CASE WHEN ? = 1 THEN 1 ELSE moved_by_patient END,
 preparation = coalesce(?, preparation), explanation = coalesce(?, explanation)
 WHERE id = ? AND version = ? RETURNING version, number, department""",
         group, times["day"], times["start_at"], times["end_at"], times["period_start_at"], times["period_end_at"],
-        times["queue_number"], int(by_patient), preparation, explanation, appointment, version,
+        times["queue_number"], reason, int(by_patient), preparation, explanation, appointment, version,
     )  # fmt: skip
     if row is None:
         raise SlotTaken("the appointment changed meanwhile")

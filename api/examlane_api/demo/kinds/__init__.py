@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from examlane_api.demo.kinds import ordinary
+from examlane_api.demo.kinds import golive, ordinary
 from examlane_api.demo.kinds.kind import Kind
 
 PLAIN = ordinary.PLAIN
-KINDS: tuple[Kind, ...] = (*ordinary.KINDS,)
+KINDS: tuple[Kind, ...] = (*ordinary.KINDS, *golive.KINDS)
