@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,9 @@ from examlane.corrections.encounters import EncounterStatus
 from examlane.corrections.wards import WardExam
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
+from examlane.golive.received import Received
 from examlane.insight.trials import Decision, Trial
+from examlane.reasons import text
 from examlane.replanning.closing import KINDS
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
 from examlane.replanning.suspensions import Foreseen, Preview
@@ -102,6 +104,17 @@ class Answers:
                 "answer": said.answer, "reason": said.reason, "note": said.note, "at": self.time(said.at), "by": said.by,
             },
         }  # fmt: skip
+
+    def received(self, system: str, number: str, found: Received) -> dict[str, Any]:
+        return {
+            "system": system, "number": number, "result": found.result, "appointment": found.appointment,
+            "problems": [{"code": code, "text": words(text(code))} for code in found.problems],
+        }  # fmt: skip
+
+    def transfer(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        times = {name: self.time(maybe_instant(found[name])) for name in ("started_at", "finished_at") if name in found}
+        refused = [{**one, "text": words(text(one["code"]))} for one in found.get("refused", ())]
+        return {**found, **times, "refused": refused}
 
     def judgements(self, found: Iterable[Judgement]) -> dict[str, Any]:
         return {"items": [self._judgement(judgement) for judgement in found]}

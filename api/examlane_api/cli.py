@@ -20,7 +20,9 @@ from examlane.records.audit import Actor
 from examlane_api import identity
 from examlane_api.app import create_app
 from examlane_api.commands import hospital
+from examlane_api.commands.golive import export, importing
 from examlane_api.commands.plugins import plugins
+from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
 from examlane_api.peers import webhook_send
 
@@ -139,7 +141,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (plugins, rules):
+for group in (plugins, rules, providers, importing, export):
     cli.add_command(group)
 
 

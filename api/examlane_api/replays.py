@@ -8,6 +8,7 @@ from examlane import reporting
 from examlane.appointments import booking, status
 from examlane.arrival import attendance, repeated
 from examlane.corrections import encounters
+from examlane.golive import imports, received
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
@@ -42,6 +43,11 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.suspension(reading.get(hospital, key))
     if replay.subject in waiting.SUBJECTS:
         return waiting.of_subject(hospital, answers, replay.subject, key)
+    if replay.subject == "external_appointment":
+        system, _, number = key.partition("/")
+        return answers.received(system, number, received.now(hospital, system, number))
+    if replay.subject == "transfer":
+        return answers.transfer(imports.of(hospital, int(key)))
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,20 @@ from examlane.appointments import booking, desk, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue
 from examlane.corrections import withdrawing
-from examlane.domain import EncounterView, EvidenceView, Finding, GateOpen, OrderItemView, OrderView, PatientView
+from examlane.domain import (
+    EncounterView,
+    EvidenceView,
+    Examination,
+    Finding,
+    GateOpen,
+    OrderItemView,
+    OrderView,
+    PatientView,
+)
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
-from examlane.orders import evidence, intake, patients, related, release, snapshot
+from examlane.orders import context, evidence, intake, patients, related, release, snapshot
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
 from examlane.orders.related import Ordered
@@ -139,8 +148,9 @@ def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
     rollout = hospital.rollouts.at(rollout_version, now)
     judge = Judge(hospital, rollout, Budget(hospital.settings.booking_seconds), now)
     patient, known = _patient(hospital.database, order)
+    order, past = _completed(hospital, order, patient.id)
     view = _view(catalogue, order, patient, now.date())
-    others = _related(hospital, judge, view, patient)
+    others = _related(hospital, judge, view, patient, past)
     found: list[Judgement] = []
     for department in sorted({item.item.department for item in view.items}):
         part = replace(view, items=tuple(item for item in view.items if item.item.department == department))
@@ -152,17 +162,34 @@ def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
     return sorted(found, key=lambda judgement: judgement.key)
 
 
-def _related(hospital: Hospital, judge: Judge, order: OrderView, patient: PatientView) -> list[Finding]:
+def _completed(hospital: Hospital, order: OrderData, patient: int) -> tuple[OrderData, list[Examination]]:
+    """The order with what else is known of the patient, and exams that only other systems know; nothing is stored."""
+    now, catalogue = hospital.clock.now(), hospital.catalogues.current()
+    stored = context.known_facts(hospital.database, patient) if patient else {}
+    told = context.newest(order.context, stored, order.ordered_at)
+    found = hospital.context.look_up(hospital.database, patient, order.patient.identifiers, told, now)
+    past = [
+        Examination(catalogue.item(exam.item), exam.starts_at, exam.ends_at)
+        for exams in found.exams.values()
+        for exam in exams
+        if catalogue.knows(exam.item)
+    ]
+    return replace(order, context=context.newest(told, found.known, order.ordered_at)), past
+
+
+def _related(
+    hospital: Hospital, judge: Judge, order: OrderView, patient: PatientView, past: Sequence[Examination]
+) -> list[Finding]:
     """What the patient's other orders and exams mean for the items of an order that is being written."""
     now = hospital.clock.now()
-    earlier, exams, context = [], [], dict(order.context)
+    earlier, exams, facts = [], list(past), dict(order.context)
     if patient.id:
         state = snapshot.read(hospital.database, hospital.catalogues, patient.id, now)
         others = [item for item in state.items if item.appointment is None and item.state != "rejected"]
         earlier = [Ordered(item.key, item.view.item) for item in others if item.order.number != order.number]
-        exams, context = list(state.exams), {**state.context(), **context}
+        exams, facts = [*exams, *state.exams], {**state.context(), **facts}
     departments = {item.item.department for item in order.items} | {exam.item.department for exam in exams}
-    rules, _failed = judge.interval_rules(departments, patient, context)
+    rules, _failed = judge.interval_rules(departments, patient, facts)
     found: list[Finding] = []
     for item in order.items:
         new = Ordered(item.key, item.item)

@@ -12,6 +12,7 @@ from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
 from examlane.corrections import withdrawing
 from examlane.extension import shadow
+from examlane.golive import differences
 from examlane.hospital import Hospital
 from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
@@ -25,6 +26,7 @@ from examlane.visit import BookingRequest
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
 RESTRICTIONS_SECONDS = 600
+COMPARE_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
         repeated.review(hospital)
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
+    if jobs.take_tick(hospital.database, "external_differences", now, COMPARE_SECONDS):
+        differences.compare_all(hospital)
     asked = _ask_shadows(hospital, now)
     backfilled = backfill.turn(hospital)
     reminded = reminders.turn(hospital)

@@ -26,6 +26,10 @@ EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outc
             "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
 DOWN = {"kind": "device_down", "resource": "US-N-1", "from": "2026-11-24T08:00:00+08:00",
         "until": "2026-11-24T12:00:00+08:00", "reason": "检修"}  # fmt: skip
+EXTERNAL = {
+    "system": "RIS", "number": "R1", "state": "booked", "patient": {"identifiers": [EVIDENCE["patient"]]},
+    "sent_at": "2026-11-23T07:00:00+08:00", "starts_at": "2026-11-24T10:00:00+08:00", "items": ["US-THYROID"],
+}  # fmt: skip
 # One request an operation; {US} is the number of an ultrasound appointment.
 REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.validate": ("POST", "/orders/validate", "order"),
@@ -90,6 +94,11 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "suspension.read": ("GET", "/suspensions?department=US", None),
     # Check-up groups
     # Going live
+    "external.report": ("POST", "/external/appointments", EXTERNAL),
+    "external.import": ("POST", "/external/imports", {"kind": "history", "system": "RIS", "lines": []}),
+    "department.cutover": ("GET", "/departments/US/cutover", None),
+    "department.differences": ("GET", "/departments/US/differences", None),
+    "department.export": ("GET", "/departments/US/export", None),
     # Waiting list, reminders, call list
     "waiting.read": ("GET", "/waiting?department=US", None),
     "waiting.change": ("POST", "/waiting", {"items": ["O1/1"], "from": "2026-11-23", "until": "2026-12-01"}),

@@ -7,11 +7,12 @@ import getpass
 from examlane.hospital import Hospital, open_hospital
 from examlane.records.audit import Actor
 from examlane.settings import from_environment
+from examlane_api.providers import KINDS
 
 
 def hospital() -> Hospital:
     """The hospital that the environment names."""
-    return open_hospital(from_environment())
+    return open_hospital(from_environment(), providers=KINDS)
 
 
 def actor() -> Actor:

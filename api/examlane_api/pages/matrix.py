@@ -12,6 +12,7 @@ from examlane.domain import DepartmentMode, Stage
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.extension import rollout
 from examlane.extension.rollout import CORE, DepartmentRow, StageRow
+from examlane.golive import switching
 from examlane.storage.fields import epoch, maybe_instant
 from examlane_api.pages.site import actor, hospital, language, page
 
@@ -53,7 +54,7 @@ def set_mode(department: str) -> Any:
     try:
         mode = DepartmentMode(request.form.get("mode", ""))
         version = int(request.form.get("version", "0"))
-        rollout.set_mode(hospital().database, department, mode, actor(), epoch(hospital().clock.now()), version)
+        switching.switch(hospital(), department, mode, actor(), version)
     except Conflict:
         kind, code = "conflict", 409
     except ValueError:

@@ -10,6 +10,7 @@ from flask import g
 from examlane.errors import NotFound
 from examlane.extension import configuring, rollout
 from examlane.extension.rollout import DepartmentRow
+from examlane.golive import switching
 from examlane.storage.fields import epoch, maybe_instant
 from examlane_api.answers import words
 from examlane_api.rest import schemas
@@ -39,9 +40,8 @@ def read_department(code: str) -> Mapping[str, Any]:
 @blp.response(200, schemas.DepartmentAnswer())
 @operation("department.switch")
 def set_mode(body: dict[str, Any], code: str) -> Mapping[str, Any]:
-    """Switch a department's mode; a PUT is repeatable by itself. Existing appointments do not change."""
-    now = epoch(hospital().clock.now())
-    rollout.set_mode(hospital().database, code, body["mode"], actor(), now, body["version"])
+    """Switch a department's mode; a PUT is repeatable by itself. External appointments are taken over, or given back."""
+    switching.switch(hospital(), code, body["mode"], actor(), body["version"])
     return _one(code)
 
 

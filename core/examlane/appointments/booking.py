@@ -58,6 +58,7 @@ def settle(hospital: Hospital, patient: int, actor: Actor = SYSTEM) -> Settlemen
 
     A lost race is planned again on fresh data a few times; then the worker, at last the desk finishes it.
     """
+    hospital.context.complete(hospital.database, hospital.catalogues.current, patient, hospital.clock.now())
     for _ in range(ATTEMPTS):
         state = snapshot.read(hospital.database, hospital.catalogues, patient, hospital.clock.now())
         try:
@@ -204,7 +205,8 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
     planned = {old.id for visit in plan.visits for old in visit.replaces}
     for visit in plan.snapshot.visits:
         own = [verdicts[key] for key in visit.items if key in verdicts]
-        if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
+        kept_by_us = visit.mode != "external" and visit.state in ("booked", "tentative")
+        if not kept_by_us or visit.id in planned or not own:
             continue
         covered = all(verdict.covers(visit.starts_at) for verdict in own)
         # What became unpaid with its patient's discharge is booked again only once it is paid.

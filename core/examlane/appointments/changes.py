@@ -24,6 +24,7 @@ ATTEMPTS = 4
 LATER = timedelta(minutes=10)
 """A report of something longer ago was entered by hand later: it says nothing of the source that it comes from."""
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
+ELSEWHERE = Text("该预约由原系统管理，请在原系统更改", "booked in the department's own system: change it there")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
 KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NOT NULL"
@@ -33,9 +34,10 @@ ELSE state END, reason = ? WHERE key = ? RETURNING id, state"""
 TENTATIVE = """SELECT number, unpaid FROM (SELECT a.number, a.start_at, a.hold_expires_at, EXISTS (SELECT 1
 FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
 WHERE ai.appointment_id = a.id AND ai.active = 1 AND oi.release = '') AS unpaid
-FROM appointment a WHERE a.state = 'tentative') t
+FROM appointment a WHERE a.state = 'tentative' AND a.mode <> 'external') t
 WHERE (t.unpaid AND coalesce(t.hold_expires_at, t.start_at - ?) <= ?) OR (NOT t.unpaid AND t.start_at - ? <= ?)"""
 GIVES_UP = ("cancelled", "expired")
+EXTERNAL = "SELECT 1 FROM department WHERE code = ? AND mode = 'external'"
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -55,6 +57,7 @@ def cancel(
 
     Its seats go to the waiting list first. What a patient gives up may return later, as his department wants it.
     """
+    may_change(hospital, status.appointment(hospital, number))
     return _change(
         hospital, number, "cancelled", actor, key, reason=reason, version=version, items_left="cancelled",
         by_patient=by_patient,
@@ -194,6 +197,12 @@ def fresh(current: AppointmentStatus, version: int | None) -> None:
     """Raise `Conflict` unless the caller has read the present version, where he names one."""
     if version is not None and version != current.version:
         raise Conflict("version_conflict", STALE, "/version")
+
+
+def may_change(hospital: Hospital, current: AppointmentStatus) -> None:
+    """Raise `Conflict` for an appointment that its department's own system keeps and changes."""
+    if current.mode == "external" and hospital.database.value(EXTERNAL, current.department):
+        raise Conflict("booked_elsewhere", ELSEWHERE)
 
 
 def by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:

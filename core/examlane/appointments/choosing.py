@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
-from examlane.appointments.changes import by_id, fresh, keep_back, tried
+from examlane.appointments.changes import by_id, fresh, keep_back, may_change, tried
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity import slots, withheld
 from examlane.capacity.availability import Foreseen, SlotCalendar, ticks_of
@@ -21,7 +21,7 @@ from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.planning import gates
 from examlane.planning.constraints import audiences, lead, option_of
-from examlane.planning.judging import LEFT_TO_PEOPLE, may_be_restricted
+from examlane.planning.judging import BOOKED_OUTSIDE, LEFT_TO_PEOPLE, may_be_restricted
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
 from examlane.records import receipts
@@ -127,6 +127,7 @@ def reschedule(
     """
 
     def attempt() -> int:
+        may_change(hospital, status.appointment(hospital, number))
         choice = _choose(hospital, (), number)
         current = choice.appointment
         assert current is not None
@@ -308,6 +309,8 @@ def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, de
     if not moving and not desk and _at_the_desk_only(plan.snapshot, items):
         raise Refused("restricted", text("restricted"), "/items")
     for index, verdict in enumerate(plan.verdicts):
+        if verdict.item.release == BOOKED_OUTSIDE:  # no rule knows anything of it
+            raise Refused("without_order", text("without_order"), f"/items/{index}")
         if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
             raise Refused("awaiting_gate", closed, f"/items/{index}")
         ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")

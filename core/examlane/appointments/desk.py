@@ -42,6 +42,10 @@ NEXT_STEPS = {
     "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),
     "not_reissued": Text("联系开单医生", "ask the ordering doctor"),
     "patient_unreachable": Text("另寻联系方式；未联系上时提前准备改约", "find another way to reach the patient"),
+    "without_order": Text("请开单医生补开申请单，或到期前在原系统核对", "ask for the order, or compare with the old system"),
+    "outside_roster": Text("补排班，或与患者改约", "add a roster, or give the patient another time"),
+    "overlap": Text("与患者改约其中一项", "give the patient another time for one of them"),
+    "external_differences": Text("查看差异清单并更正", "read the list of differences and correct them"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(

@@ -32,7 +32,7 @@ OF_APPOINTMENT = """WHERE oi.id IN (SELECT s.order_item_id FROM appointment_item
 JOIN appointment b ON b.id = s.appointment_id WHERE b.number = ?)"""
 APPOINTMENT = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.period_start_at,
 a.period_end_at, a.queue_number, a.automatic, a.fallback, a.preparation, a.explanation, a.no_show, a.hold_expires_at,
-g.code, g.name, g.name_en, c.code, a.patient_id
+g.code, g.name, g.name_en, c.code, a.patient_id, a.mode
 FROM appointment a JOIN resource_group g ON g.id = a.group_id JOIN campus c ON c.id = g.campus_id"""
 
 
@@ -60,6 +60,7 @@ class AppointmentStatus:
     no_show: dict[str, Any]
     hold_expires_at: datetime | None
     patient: int
+    mode: str = "slot"
     items: tuple[str, ...] = ()
 
 
@@ -217,5 +218,6 @@ def _appointment(row: Sequence[Any], items: tuple[str, ...]) -> AppointmentStatu
         ends_at=instant(row[6]), period_starts_at=instant(row[7]), period_ends_at=instant(row[8]), queue_number=row[9],
         automatic=bool(row[10]), fallback=bool(row[11]), preparation=tuple(json.loads(row[12])),
         explanation=json.loads(row[13]), no_show=json.loads(row[14] or "{}"), hold_expires_at=maybe_instant(row[15]),
-        group=row[16], place=Text(row[17], row[18] or row[17]), campus=row[19], patient=row[20], items=items,
+        group=row[16], place=Text(row[17], row[18] or row[17]), campus=row[19], patient=row[20], mode=row[21],
+        items=items,
     )  # fmt: skip

@@ -93,6 +93,7 @@ class Booking:
     explanation: str = "{}"
     evidence: str = "{}"
     reason: str = ""
+    mode: str = "slot"
 
 
 def bind(
@@ -174,8 +175,9 @@ def create(
     number = number or new_number()
     appointment = database.insert(
         Appointment, number=number, patient=booking.patient, encounter=booking.encounter,
-        department=booking.department, group=group, state=booking.state, automatic=int(booking.automatic),
-        fallback=int(booking.fallback), hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
+        department=booking.department, group=group, mode=booking.mode, state=booking.state,
+        automatic=int(booking.automatic), fallback=int(booking.fallback),
+        hold_expires_at=booking.hold_expires_at, itinerary=booking.itinerary,
         preparation=booking.preparation, explanation=booking.explanation, created_at=epoch(now),
         **_times(database, catalogue.calendar, group, place),
     )  # fmt: skip
@@ -220,7 +222,10 @@ def move(
     now: datetime, *, reason: str, evidence: str = "{}", add_items: Iterable[int] = (), by_patient: bool = False,
     preparation: str | None = None, explanation: str | None = None,
 ) -> None:  # fmt: skip
-    """Hold a visit elsewhere: the same number, the next version, seats swapped in this transaction."""
+    """Hold a visit elsewhere: the same number, the next version, seats swapped in this transaction.
+
+    One that another system booked is ours from then on, unless that system moved it (the reason `external`).
+    """
     states.check(before, "booked")
     release_claims(database, appointment, now)
     slots.take(database, place.seats())
@@ -229,11 +234,12 @@ def move(
     row = database.row(
         """UPDATE appointment SET state = 'booked', version = version + 1, group_id = ?, day = ?, start_at = ?,
 end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '', hold_expires_at = NULL,
+mode = CASE WHEN mode = 'external' AND ? <> 'external' THEN 'slot' ELSE mode END,
 moved_by_patient = CASE WHEN ? = 1 THEN 1 ELSE moved_by_patient END,
 preparation = coalesce(?, preparation), explanation = coalesce(?, explanation)
 WHERE id = ? AND version = ? RETURNING version, number, department""",
         group, times["day"], times["start_at"], times["end_at"], times["period_start_at"], times["period_end_at"],
-        times["queue_number"], int(by_patient), preparation, explanation, appointment, version,
+        times["queue_number"], reason, int(by_patient), preparation, explanation, appointment, version,
     )  # fmt: skip
     if row is None:
         raise SlotTaken("the appointment changed meanwhile")

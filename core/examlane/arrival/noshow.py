@@ -24,7 +24,7 @@ from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
 
-DUE = """SELECT number FROM appointment WHERE state = 'booked' AND department = ? AND end_at <= ?
+DUE = """SELECT number FROM appointment WHERE state = 'booked' AND mode <> 'external' AND department = ? AND end_at <= ?
 ORDER BY end_at LIMIT ?"""
 HELD = "SELECT count(*) FROM claim WHERE appointment_id = ? AND released_at IS NULL"
 ELSEWHERE = """SELECT count(*) FROM appointment_item mine JOIN appointment_item other

@@ -98,6 +98,13 @@ class Catalogue:
     def item(self, code: str) -> ExamItem:
         return self._item(code)[1]
 
+    def knows(self, code: str) -> bool:
+        """Whether this is the code of an active item."""
+        try:
+            return bool(self._item(code))
+        except NotFound:
+            return False
+
     def item_id(self, code: str) -> int:
         return self._item(code)[0]
 

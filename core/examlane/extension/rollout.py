@@ -199,23 +199,27 @@ def in_pilot(salt: str, department: str, plugin: str, patient: int, percent: int
 def set_mode(
     database: Database, department: str, mode: DepartmentMode, actor: Actor, now: int, version: int | None = None
 ) -> None:
-    """Switch a department's mode. Existing appointments are not touched. Raises `Conflict` on a stale version."""
+    """Switch a department's mode and nothing else. Raises `Conflict` on a stale version."""
+    database.write(lambda: change_mode(database, department, mode, actor, now, version))
 
-    def switch() -> None:
-        row = database.row("SELECT mode, version FROM department WHERE code = ?", department)
-        if row is None:
-            raise NotFound("department", department)
-        fresh(version, row[1])
-        changed = database.rows(
-            "UPDATE department SET mode = ?, mode_changed_by = ?, mode_changed_at = ?, version = version + 1 "
-            "WHERE code = ? AND version = ? RETURNING id",
-            mode.value, actor.name, now, department, row[1],
-        )  # fmt: skip
-        won(changed)
-        bump(database, "rollout")
-        audit.record(database, actor, "department.mode", "department", department, now, before=row[0], after=mode.value)
 
-    database.write(switch)
+def change_mode(
+    database: Database, department: str, mode: DepartmentMode, actor: Actor, now: int, version: int | None = None
+) -> DepartmentMode:
+    """The same inside the caller's write transaction; returns the mode before."""
+    row = database.row("SELECT mode, version FROM department WHERE code = ?", department)
+    if row is None:
+        raise NotFound("department", department)
+    fresh(version, row[1])
+    changed = database.rows(
+        "UPDATE department SET mode = ?, mode_changed_by = ?, mode_changed_at = ?, version = version + 1 "
+        "WHERE code = ? AND version = ? RETURNING id",
+        mode.value, actor.name, now, department, row[1],
+    )  # fmt: skip
+    won(changed)
+    bump(database, "rollout")
+    audit.record(database, actor, "department.mode", "department", department, now, before=row[0], after=mode.value)
+    return DepartmentMode(row[0])
 
 
 def set_stage(

@@ -77,11 +77,13 @@ MOVES = _listed(
     {f"{before}>{after}" for before, moves in states.MOVES.items() for after in moves}
     | {f"{state}>{state}" for state in states.STAYS}
 )
-# A no-show may have given its seats back and still be examined later: then it holds none until it is moved.
-HOLDS = f"""a.mode = 'slot' AND a.state IN ({KEEPING}) AND (
+# A no-show may have given its seats back and still be examined later: then it holds none until it is moved. What
+# another system booked holds the seats it is known to need, which may be none.
+HOLDS = f"""a.mode IN ('slot', 'external') AND a.state IN ({KEEPING}) AND (
 EXISTS (SELECT 1 FROM claim h WHERE h.appointment_id = a.id AND h.released_at IS NULL)
-OR NOT EXISTS (SELECT 1 FROM appointment_version m WHERE m.appointment_id = a.id AND m.state = 'no_show'
-AND m.version > (SELECT max(n.version) FROM appointment_version n WHERE n.appointment_id = a.id AND n.claims <> '[]')))"""
+OR (a.mode <> 'external' AND NOT EXISTS (SELECT 1 FROM appointment_version m WHERE m.appointment_id = a.id
+AND m.state = 'no_show' AND m.version > (SELECT max(n.version) FROM appointment_version n
+WHERE n.appointment_id = a.id AND n.claims <> '[]'))))"""
 # The kind of event a version is told by, as `visits.event_kind` names it.
 KIND = """CASE WHEN v.state = 'booked' AND v.from_state IN ('booked', 'no_show', 'suspended')
 THEN 'appointment.rescheduled' ELSE 'appointment.' || v.state END"""
@@ -229,7 +231,7 @@ GROUP BY group_id, day, queue_number HAVING count(*) > 1""",
         "not_in_the_past",
         Text("没有约在过去的预约", "nothing was booked at a time before the booking or before its appointment existed"),
         """SELECT a.number || ' v' || v.version FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
-WHERE v.at < a.created_at OR (v.claims <> '[]' AND v.start_at < v.at)""",
+WHERE v.at < a.created_at OR (v.claims <> '[]' AND v.start_at < v.at AND v.reason <> 'external')""",
     ),
     Invariant(
         "hold_expired",
@@ -245,7 +247,7 @@ RULES = (
         Text("已预约项目的前置条件均满足且到检查时仍有效", "a booked item's gates are open, and still are at its start"),
         """SELECT a.number || ' ' || g.kind FROM appointment a JOIN appointment_item i ON i.appointment_id = a.id
 JOIN gate g ON g.order_item_id = i.order_item_id
-WHERE i.active = 1 AND i.held_until IS NULL AND a.state IN ('booked', 'held')
+WHERE i.active = 1 AND i.held_until IS NULL AND a.state IN ('booked', 'held') AND a.mode <> 'external'
 AND (g.state <> 'open' OR g.valid_until < a.start_at)""",
     ),
     # A distance is written again when a visit is moved: the newest row of a pair and rule is the one that counts.

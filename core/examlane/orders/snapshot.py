@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ from examlane.domain import (
     Sex,
 )
 from examlane.errors import NotFound
+from examlane.orders import context as clinical
 from examlane.orders import intervals
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant, maybe_day, maybe_instant
@@ -48,7 +49,7 @@ WHERE other.order_id = oi.order_id AND other.state NOT IN ('cancelled', 'rejecte
 EVIDENCE = """SELECT kind, outcome, observed_at, valid_until, scope, source, data FROM evidence
 WHERE patient_id = ? AND recorded_at <= ? ORDER BY observed_at, id"""
 APPOINTMENTS = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.automatic,
-a.moved_by_patient, g.zone, g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id
+a.moved_by_patient, g.zone, g.code, a.mode FROM appointment a JOIN resource_group g ON g.id = a.group_id
 WHERE a.patient_id = ? AND a.start_at > ? AND a.state NOT IN
 ('cancelled', 'expired', 'replaced', 'suspended', 'not_done', 'no_show') ORDER BY a.start_at"""
 APPOINTMENT_ITEMS = """SELECT ai.appointment_id, oi.key, i.code FROM appointment_item ai
@@ -106,6 +107,7 @@ class Visit:
     items: tuple[str, ...]
     codes: tuple[str, ...]
     segments: tuple[tuple[datetime, datetime], ...]
+    mode: str = "slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +185,20 @@ def evidence_of(database: Database, patient: int, known_at: int = LAST) -> tuple
 
 def _items(database: Database, catalogue: Catalogue, patient: PatientView, now: datetime) -> tuple[OpenItem, ...]:
     orders: dict[int, OrderView] = {}
-    return tuple(_item(catalogue, patient, now, orders, row) for row in database.rows(ITEMS, patient.id))
+    known = clinical.known_facts(database, patient.id)
+    return tuple(_item(catalogue, patient, now, orders, known, row) for row in database.rows(ITEMS, patient.id))
 
 
 def _item(
-    catalogue: Catalogue, patient: PatientView, now: datetime, orders: dict[int, OrderView], row: tuple[Any, ...]
-) -> OpenItem:
+    catalogue: Catalogue, patient: PatientView, now: datetime, orders: dict[int, OrderView], known: Mapping[str, Fact],
+    row: tuple[Any, ...],
+) -> OpenItem:  # fmt: skip
     key, name, state, fills, confirmed, payment, release, reason, code, order_id, *rest = row
     encounter_id, appointment = rest[6], rest[-1]
-    order = orders.setdefault(order_id, order_view(*rest[:6], *rest[7:-2]))
+    if order_id not in orders:
+        told = order_view(*rest[:6], *rest[7:-2])
+        orders[order_id] = replace(told, context=clinical.newest(told.context, known, told.ordered_at))
+    order = orders[order_id]
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
     view = OrderItemView(
@@ -246,6 +253,7 @@ def _visits(database: Database, patient: int, since: int) -> tuple[Visit, ...]:
         Visit(
             row[0], row[1], row[2], row[3], row[4], instant(row[5]), instant(row[6]), bool(row[7]), bool(row[8]),
             row[9], row[10], tuple(items[row[0]]), tuple(codes[row[0]]), tuple(segments[row[0]]),
+            row[11],
         )
         for row in rows
     )  # fmt: skip

@@ -39,6 +39,8 @@ LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended", "discharged")
 """After these an item is booked again only when somebody asks for it."""
 NOT_PAID = ("part_paid", "refund_requested", "refunded")
 """States of a payment that are reasons of their own."""
+BOOKED_OUTSIDE = "external"
+"""The release of items that another system booked without an order of ours: nothing is known that rules could judge."""
 BOOKABLE_MODES = (BookingMode.AUTOMATIC, BookingMode.MANUAL)
 
 
@@ -152,8 +154,8 @@ class Judge:
     def _heard(self, department: str, number: str, items: Sequence[OpenItem], snapshot: Snapshot) -> _Heard:
         """What a department says of its items of one order; nothing where it is not asked."""
         mode = self._rollout.mode(department)
-        if mode is DepartmentMode.EXTERNAL:
-            return _Heard(items, mode)
+        if mode is DepartmentMode.EXTERNAL or items[0].release == BOOKED_OUTSIDE:
+            return _Heard(items, DepartmentMode.EXTERNAL)
         if self._rollout.missing(department, snapshot.patient.id):
             return _Heard(items, mode, closed="required_plugin_missing")
         order = replace(items[0].order, number=number, items=tuple(item.view for item in items))

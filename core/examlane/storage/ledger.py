@@ -23,8 +23,9 @@ class Itinerary(Table):
 class Appointment(Table):
     """One visit of one patient for 1..n order items. Its number never changes; each change is a version.
 
-    `mode`: `slot` takes seats; `walk_in` and `bedside` take none. `queue_at` orders those who are here;
-    `queue_rank` is set for who was called in vain, `ready_at` for who is not ready yet.
+    `mode`: `slot` takes seats; `walk_in` and `bedside` take none; `external` is booked and changed by another system,
+    and takes the seats it is known to need. `queue_at` orders those who are here; `queue_rank` is set for who was
+    called in vain, `ready_at` for who is not ready yet.
     """
 
     number = CharField(max_length=16, unique=True)
@@ -151,13 +152,14 @@ class AppointmentInterval(Table):
 
 
 class PastExamination(Table):
-    """An exam done or booked elsewhere, so that intervals and clusters see it."""
+    """An exam done or booked elsewhere, so that intervals and clusters see it; `number` is the source's own, if told."""
 
     patient = ForeignKeyField(Patient)
     item = ForeignKeyField(ExamItem)
     start_at = InstantField()
     end_at = InstantField()
     source = CharField(max_length=64)
+    number = CharField(max_length=64, default="")
 
 
 class QueueCounter(Table):

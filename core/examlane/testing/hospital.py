@@ -18,6 +18,7 @@ from examlane.extension import rollout
 from examlane.extension.plugins import Plugins
 from examlane.hospital import Hospital, open_hospital
 from examlane.orders import evidence, intake, release
+from examlane.orders.context import Connect
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
@@ -159,6 +160,7 @@ def small_hospital(
     plugins: Mapping[str, Any] | None = None,
     data: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     days: int = 14,
+    providers: Mapping[str, Connect] | None = None,
     **settings: Any,
 ) -> World:
     """A hospital with one ultrasound and one CT department; `plugins` are switched on where `switch` says.
@@ -172,7 +174,7 @@ def small_hospital(
     for name, module in (plugins or {}).items():
         found.register(name, module)
     clock = SetClock(MORNING)
-    hospital = open_hospital(Settings(database=url, horizon_days=days, **settings), clock, found)
+    hospital = open_hospital(Settings(database=url, horizon_days=days, **settings), clock, found, providers or {})
     hospital.database.create_tables()
     masterdata.load(hospital.database, {**DATA, **(data or {})})
     publish(hospital, days)

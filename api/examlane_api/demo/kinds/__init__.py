@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from examlane_api.demo.kinds import corrections, noshow, ordinary, suspensions, waiting, wards
+from examlane_api.demo.kinds import corrections, golive, noshow, ordinary, suspensions, waiting, wards
 from examlane_api.demo.kinds.kind import Kind
 
 PLAIN = ordinary.PLAIN
 KINDS: tuple[Kind, ...] = (
     *ordinary.KINDS,
     *corrections.KINDS,
+    *golive.KINDS,
     *noshow.KINDS,
     *suspensions.KINDS,
     *waiting.KINDS,

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import arrival, corrections, encounters, noshow, policies, reminders, suspensions, waiting
+from examlane_api.rest.day import (
+    arrival,
+    corrections,
+    encounters,
+    golive,
+    noshow,
+    policies,
+    reminders,
+    suspensions,
+    waiting,
+)
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     arrival.blp,
     corrections.blp,
     encounters.blp,
+    golive.blp,
     noshow.blp,
     policies.blp,
     reminders.blp,
