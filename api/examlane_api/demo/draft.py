@@ -59,6 +59,7 @@ class Draft:
         """The number of the patient's encounter."""
         return f"V{self._number:05}"
 
+    @property
     def identifiers(self) -> list[dict[str, str]]:
         """What other systems know the patient by."""
         return list(self._patient["identifiers"])
