@@ -178,8 +178,9 @@ def call(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 def execution(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The exam was started, finished or not done: all of a visit, or some `items` of it, in any order."""
 
+    said = execution_report(body)
+
     def act(key: RequestKey) -> AppointmentStatus:
-        said = ExecutionReport(**{**body, "items": tuple(body["items"]), "reason_code": body["reason_code"] or ""})
         return executing.report(hospital(), number, said, actor(), key)
 
     return _changed("appointment.execution", number, body, act)
@@ -223,6 +224,11 @@ def plan_rest(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 def _by_patient(said: bool | None) -> bool:
     """Whether the patient himself gives up a time: what a registrar does is the hospital's doing, unless he says so."""
     return g.caller.role != "registrar" if said is None else said
+
+
+def execution_report(body: Mapping[str, Any]) -> ExecutionReport:
+    """An execution's message as the core takes it."""
+    return ExecutionReport(**{**body, "items": tuple(body["items"]), "reason_code": body["reason_code"] or ""})
 
 
 def _changed(

@@ -14,7 +14,7 @@ from flask import g, request
 from examlane import reporting
 from examlane.appointments import changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
-from examlane.arrival import noshow
+from examlane.arrival import executing, noshow
 from examlane.domain import Text
 from examlane.errors import ExamlaneError, InvalidInput, NotFound, Refused
 from examlane.hospital import Hospital
@@ -28,6 +28,7 @@ from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
 from examlane_api.problems import TITLES
 from examlane_api.rest import schemas
+from examlane_api.rest.appointments import execution_report
 from examlane_api.rest.orders import order_data
 from examlane_api.soap.engine import Handler, language_of
 from examlane_api.soap.faults import FaultKind, SoapRefusal
@@ -141,8 +142,8 @@ class BookingHandlers:
 
     def _report_execution(self, call: Call) -> Answer:
         body = call.message.load(schemas.Execution)
-        told = {**body, "at": call.message.payload["at"]}
-        return self._change(call, partial(changes.execution, self._hospital, **told))
+        said = execution_report({**body, "at": call.message.payload["at"]})
+        return self._change(call, partial(executing.report, self._hospital, said=said))
 
     def _change(self, call: Call, act: Callable[..., AppointmentStatus]) -> Answer:
         """Change the appointment a message names, within the caller's departments."""
