@@ -146,8 +146,8 @@ class Morning:
 
     def _read(self, case: Case) -> None:
         """The patient reads when and where, and comes or does not come."""
-        sent = [m.body if m.kind == "order" else m.body.get("body", {}) for m in case.messages]
-        orders = list(dict.fromkeys(body["number"] for body in sent if "number" in body))
+        sent = [m.body if m.kind == "order" else m.body["body"] for m in case.messages if _orders(m)]
+        orders = list(dict.fromkeys(body["number"] for body in sent))
         for appointment in self._appointments(orders).values():
             if case.comes:
                 self._attend(case, appointment)
@@ -188,3 +188,8 @@ class Morning:
             self._soap.call("ReportExecution", payload)
         else:
             self._queue_says(number, "execution", {"state": state})
+
+
+def _orders(message: Message) -> bool:
+    """Whether a message is an order, a first one or one that replaces another."""
+    return message.kind == "order" or (message.kind == "request" and message.body["path"] == "/orders")
