@@ -10,7 +10,7 @@ from examlane.arrival import noshow
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
-from examlane.corrections import withdrawing
+from examlane.corrections import merging, withdrawing
 from examlane.extension import shadow
 from examlane.hospital import Hospital
 from examlane.planning.constraints import audiences
@@ -48,6 +48,7 @@ def turn(hospital: Hospital, send: Send) -> Round:
     expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
     expired += withdrawing.expire(hospital)
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
+    merging.close_resolved(hospital, SYSTEM)
     suspended = suspensions.go_on(hospital)
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)

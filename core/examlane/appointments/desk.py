@@ -33,6 +33,8 @@ NEXT_STEPS = {
     "paid_in_vain": Text("联系收费处退费，或由医生在新申请单中结转", "refund it, or let the new order carry it over"),
     "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),
     "not_reissued": Text("联系开单医生", "ask the ordering doctor"),
+    "merge_overlap": Text("与患者核实后改约或取消其一", "ask the patient, then move or cancel one of them"),
+    "merge_undone": Text("逐项核对合并期间新增内容的归属", "check whom everything belongs to that came while merged"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(
@@ -48,15 +50,15 @@ JOIN exam_order o ON o.id = oi.order_id WHERE a.id = ? ORDER BY oi.id"""
 def open_task(
     database: Database, code: str, department: str, patient: int | None, order_item: int | None, now: datetime,
     deadline: timedelta, *, appointment: int | None = None, reason: Text | None = None,
-) -> None:  # fmt: skip
-    """Open a task unless the same one is open for this item; inside a write transaction."""
+) -> int | None:  # fmt: skip
+    """Open a task and return its id, unless the same one is open for this item; inside a write transaction."""
     open_already = order_item is not None and database.value(
         "SELECT 1 FROM desk_task WHERE order_item_id = ? AND code = ? AND closed_at IS NULL", order_item, code
     )
     if open_already:
-        return
+        return None
     words, step = reason or text(code), NEXT_STEPS.get(code, NEXT_STEPS["rule_unavailable"])
-    database.insert(
+    return database.insert(
         DeskTask, code=code, department=department, owner=OWNERS.get(code, "registrar"), patient=patient,
         order_item=order_item, appointment=appointment, reason=dump({"zh": words.zh, "en": words.en}),
         next_step=dump({"zh": step.zh, "en": step.en}), opened_at=epoch(now), deadline_at=epoch(now + deadline),

@@ -168,12 +168,17 @@ JOIN order_item oi ON oi.id = i.order_item_id WHERE i.active = 1 AND oi.patient_
     ),
     Invariant(
         "patient_overlap",
-        Text("同一患者的检查时间不重叠", "no two visits of one patient overlap"),
+        Text(
+            "同一患者的检查时间不重叠，合并患者造成且待人工处理的除外",
+            "no two visits of one patient overlap, except where patients were merged and the desk has the pair as a task",
+        ),
         f"""SELECT a.number || ' ' || b.number FROM appointment a
 JOIN appointment b ON b.patient_id = a.patient_id AND b.id > a.id AND b.start_at < a.end_at AND a.start_at < b.end_at
 WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND EXISTS
 (SELECT 1 FROM appointment_segment f JOIN appointment_segment g ON g.start_at < f.end_at AND f.start_at < g.end_at
-WHERE f.appointment_id = a.id AND g.appointment_id = b.id)""",
+WHERE f.appointment_id = a.id AND g.appointment_id = b.id)
+AND NOT EXISTS (SELECT 1 FROM merge_overlap m JOIN desk_task t ON t.id = m.task_id AND t.closed_at IS NULL
+WHERE m.first_id = a.id AND m.second_id = b.id)""",
     ),
     Invariant(
         "visit_times",
@@ -355,10 +360,30 @@ WHERE t.order_item_id = oi.id AND t.code = 'suspended' AND t.closed_at IS NULL)"
     ),
 )
 
+PATIENTS = (
+    Invariant(
+        "merged_empty",
+        Text("已合并的患者名下没有内容，只指向一个未合并的患者", "a merged patient has nothing left and leads to one who is not"),
+        " UNION ALL ".join(
+            f"SELECT '{table} ' || t.id FROM {table} t JOIN patient p ON p.id = t.patient_id WHERE p.merged_into_id IS NOT NULL"
+            for table in ("patient_identifier", "encounter", "exam_order", "order_item", "appointment", "evidence")
+        )
+        + """ UNION ALL SELECT 'patient ' || p.id FROM patient p JOIN patient k ON k.id = p.merged_into_id
+WHERE k.merged_into_id IS NOT NULL""",
+    ),
+    Invariant(
+        "one_owner",
+        Text("就诊、申请单、项目属于同一患者", "an encounter, its orders and their items belong to one patient"),
+        """SELECT o.number FROM exam_order o JOIN encounter e ON e.id = o.encounter_id WHERE e.patient_id <> o.patient_id
+UNION ALL SELECT i.key FROM order_item i JOIN exam_order o ON o.id = i.order_id WHERE i.patient_id <> o.patient_id
+UNION ALL SELECT a.number FROM appointment a JOIN encounter e ON e.id = a.encounter_id WHERE a.patient_id <> e.patient_id""",
+    ),
+)
+
 SCHEMA = (
     Invariant("foreign_keys", Text("引用都有对象", "every reference leads to a row"), _foreign_keys()),
     Invariant("instants", Text("时间都在 2000 至 2100 年之间", "every time lies between 2000 and 2100"), _instants()),
 )
 
-INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SUSPENSIONS, *SCHEMA)
+INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SUSPENSIONS, *PATIENTS, *SCHEMA)
 """All of them, in the order they are checked and reported."""

@@ -140,8 +140,7 @@ def record(
 
     def store() -> int:
         receipts.keep(database, key, "order", order.number, epoch(now))
-        patient = patients.register(database, order.patient)
-        patients.touch(database, patient)
+        patient = patients.touch(database, patients.register(database, order.patient))
         encounter = _encounter(database, order.encounter, patient)
         version = _make_room(database, order.number, patient)
         _store(database, catalogue, settings, order, patient, encounter, version, now)

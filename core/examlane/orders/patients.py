@@ -64,6 +64,11 @@ def get(database: Database, identifier: Identifier) -> int:
     return patient
 
 
+def current(database: Database, patient: int) -> int:
+    """The patient an internal id stands for now: it may have been written down before a merge."""
+    return database.value("SELECT coalesce(merged_into_id, id) FROM patient WHERE id = ?", patient) or patient
+
+
 def register(database: Database, data: PatientData) -> int:
     """The patient's id, registered now if unknown; new identifiers are added. Inside a write transaction."""
     known = _known(database, data.identifiers)
@@ -87,9 +92,10 @@ def bump(database: Database, patient: int, version: int) -> int:
     return rows[0][0] or 0
 
 
-def touch(database: Database, patient: int) -> None:
-    """Take the patient for a write that does not depend on what was read before."""
-    database.rows("UPDATE patient SET version = version + 1 WHERE id = ? RETURNING version", patient)
+def touch(database: Database, patient: int) -> int:
+    """Take the patient for a write that does not depend on what was read before; returns whom he was merged into."""
+    kept = database.value("UPDATE patient SET version = version + 1 WHERE id = ? RETURNING merged_into_id", patient)
+    return touch(database, kept) if kept else patient
 
 
 def masked(name: str) -> str:

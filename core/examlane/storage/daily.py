@@ -5,10 +5,45 @@ from __future__ import annotations
 from peewee import CharField, ForeignKeyField, IntegerField
 
 from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
-from examlane.storage.ledger import Appointment
-from examlane.storage.models import Resource, RosterChange, Table
+from examlane.storage.ledger import Appointment, DeskTask
+from examlane.storage.models import Patient, Resource, RosterChange, Table
 
 # Orders sent back, changed, refunded; patients updated and merged; wards
+
+
+class PatientMerge(Table):
+    """Two records of one person were joined: everything of `merged` was linked to `kept`, until it is undone.
+
+    `filled`: what `kept` did not know of the person and took over, by column.
+    """
+
+    kept = ForeignKeyField(Patient)
+    merged = ForeignKeyField(Patient)
+    filled = JsonField(default="{}")
+    actor = CharField(max_length=64)
+    channel = CharField(max_length=16)
+    merged_at = InstantField()
+    undone_at = InstantField(null=True)
+    undone_by = CharField(max_length=64, default="")
+
+
+class PatientMergeRow(Table):
+    """A row that a merge linked to the other patient: exactly these go back when it is undone."""
+
+    merge = ForeignKeyField(PatientMerge)
+    table = CharField(max_length=48, column_name="of_table")
+    row = IntegerField(column_name="of_row")
+
+    class Meta:
+        indexes = ((("merge", "table", "row"), True), (("table", "row"), False))
+
+
+class MergeOverlap(Table):
+    """Two visits that overlap because their patients turned out to be one; accepted while its desk task is open."""
+
+    first = ForeignKeyField(Appointment)
+    second = ForeignKeyField(Appointment)
+    task = ForeignKeyField(DeskTask)
 
 # Arrival: walk-ins, calls, queues, bedside
 
