@@ -15,6 +15,7 @@ from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
 from examlane.hospital import Hospital
 from examlane.orders import evidence, intake, patients, related, release, snapshot
+from examlane.orders.context import known_facts
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
 from examlane.orders.related import Ordered
@@ -133,6 +134,8 @@ def validate_order(hospital: Hospital, order: OrderData) -> list[Judgement]:
     rollout = hospital.rollouts.at(rollout_version, now)
     judge = Judge(hospital, rollout, Budget(hospital.settings.booking_seconds), now)
     patient, known = _patient(hospital.database, order)
+    facts = patients.facts(hospital.database, patient.id)
+    order = replace(order, context=known_facts(order.context, order.ordered_at, facts))
     view = _view(catalogue, order, patient, now.date())
     others = _related(hospital, judge, view, patient)
     found: list[Judgement] = []

@@ -161,8 +161,9 @@ def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
 def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Actor) -> None:
     database, item, now = hospital.database, verdict.item, hospital.clock.now()
     placed = any(item in visit.items for visit in plan.visits)
-    reason = "booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason)
-    task = "" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk)
+    barred = "no_service" if _barred(plan, item, now) else ""
+    reason = barred or ("booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason))
+    task = barred or ("" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk))
     database.rows(
         UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
         maybe_epoch(verdict.earliest), reason, item.id,
@@ -204,13 +205,24 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
         own = [verdicts[key] for key in visit.items if key in verdicts]
         if visit.state not in ("booked", "tentative") or visit.id in planned or not own:
             continue
-        covered = all(verdict.covers(visit.starts_at) for verdict in own)
+        now = hospital.clock.now()
+        covered = all(verdict.covers(visit.starts_at) and not _barred(plan, verdict.item, now) for verdict in own)
         after = "booked" if covered else "tentative"
         if after != visit.state:
             reason = "gate open again" if covered else "gate closed again"
             visits.change_state(
-                hospital.database, visit.id, visit.version, visit.state, after, actor, hospital.clock.now(), reason=reason
+                hospital.database, visit.id, visit.version, visit.state, after, actor, now, reason=reason
             )
+
+
+def _barred(plan: Plan, item: OpenItem, now: datetime) -> bool:
+    """Whether an item is booked, and to come, where its patient is beyond the limits of sex, age or weight."""
+    state = plan.snapshot
+    visit = next((visit for visit in state.visits if visit.id == item.appointment), None)
+    if visit is None or visit.state not in ("booked", "tentative"):
+        return False
+    weight = item.order.known("weight_kg")
+    return state.catalogue.barred(item.view.item.code, visit.group, state.patient, weight, now.date())
 
 
 def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> int:

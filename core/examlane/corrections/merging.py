@@ -179,7 +179,7 @@ def _row(database: Database, number: int) -> tuple[int, int, int, str, int | Non
     row = database.row(MERGE, number)
     if row is None:
         raise NotFound("merge", str(number))
-    return row  # type: ignore[return-value]
+    return row
 
 
 def _merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Actor, key: RequestKey | None) -> int:
@@ -319,7 +319,8 @@ def _tell(
 
 def _numbers(database: Database, table: type[Table], ids: Sequence[int]) -> list[str]:
     marks = ", ".join("?" for _ in ids)
-    rows = database.rows(f"SELECT number FROM {table._meta.table_name} WHERE id IN ({marks}) ORDER BY id", *ids) if ids else []
+    name = table._meta.table_name
+    rows = database.rows(f"SELECT number FROM {name} WHERE id IN ({marks}) ORDER BY id", *ids) if ids else []
     return [number for (number,) in rows]
 
 

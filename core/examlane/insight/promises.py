@@ -363,9 +363,13 @@ WHERE t.order_item_id = oi.id AND t.code = 'suspended' AND t.closed_at IS NULL)"
 PATIENTS = (
     Invariant(
         "merged_empty",
-        Text("已合并的患者名下没有内容，只指向一个未合并的患者", "a merged patient has nothing left and leads to one who is not"),
+        Text(
+            "已合并的患者名下没有内容，只指向一个未合并的患者",
+            "a merged patient has nothing left and leads to one who is not",
+        ),
         " UNION ALL ".join(
-            f"SELECT '{table} ' || t.id FROM {table} t JOIN patient p ON p.id = t.patient_id WHERE p.merged_into_id IS NOT NULL"
+            f"SELECT '{table} ' || t.id FROM {table} t JOIN patient p ON p.id = t.patient_id "
+            "WHERE p.merged_into_id IS NOT NULL"
             for table in ("patient_identifier", "encounter", "exam_order", "order_item", "appointment", "evidence")
         )
         + """ UNION ALL SELECT 'patient ' || p.id FROM patient p JOIN patient k ON k.id = p.merged_into_id

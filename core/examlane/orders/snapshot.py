@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,8 @@ from examlane.domain import (
     Sex,
 )
 from examlane.errors import NotFound
-from examlane.orders import intervals
+from examlane.orders import intervals, patients
+from examlane.orders.context import known_facts
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant, maybe_day, maybe_instant
 
@@ -172,15 +173,20 @@ def evidence_of(database: Database, patient: int, known_at: int = LAST) -> tuple
 
 def _items(database: Database, catalogue: Catalogue, patient: PatientView, now: datetime) -> tuple[OpenItem, ...]:
     orders: dict[int, OrderView] = {}
-    return tuple(_item(catalogue, patient, now, orders, row) for row in database.rows(ITEMS, patient.id))
+    known = patients.facts(database, patient.id)
+    return tuple(_item(catalogue, patient, known, now, orders, row) for row in database.rows(ITEMS, patient.id))
 
 
 def _item(
-    catalogue: Catalogue, patient: PatientView, now: datetime, orders: dict[int, OrderView], row: tuple[Any, ...]
-) -> OpenItem:
+    catalogue: Catalogue, patient: PatientView, known: Mapping[str, Fact], now: datetime, orders: dict[int, OrderView],
+    row: tuple[Any, ...],
+) -> OpenItem:  # fmt: skip
     key, name, state, fills, confirmed, payment, release, reason, code, order_id, *rest = row
     encounter_id, appointment = rest[6], rest[-1]
-    order = orders.setdefault(order_id, order_view(*rest[:6], *rest[7:-2]))
+    if order_id not in orders:
+        written = order_view(*rest[:6], *rest[7:-2])
+        orders[order_id] = replace(written, context=known_facts(written.context, written.ordered_at, known))
+    order = orders[order_id]
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
     view = OrderItemView(
