@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
 from examlane.appointments.status import AppointmentStatus, ItemStatus
+from examlane.corrections.merging import Merge
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.insight.trials import Decision, Trial
@@ -29,6 +30,12 @@ class Answers:
 
     def items(self, items: Iterable[ItemStatus]) -> dict[str, Any]:
         return {"items": [self.item(item) for item in items]}
+
+    def merge(self, found: Merge) -> dict[str, Any]:
+        overlaps = [list(pair) for pair in found.overlaps]
+        return {
+            "merge": found.id, "state": found.state, "moved": found.moved, "overlaps": overlaps, **self.items(found.items)
+        }  # fmt: skip
 
     def payment(self, answer: PaymentAnswer) -> dict[str, Any]:
         return {"state": answer.state, **self.items(answer.items)}

@@ -6,7 +6,9 @@ from typing import Any
 
 from examlane import reporting
 from examlane.appointments import booking, status
+from examlane.corrections import merging
 from examlane.hospital import Hospital
+from examlane.orders import patients
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
 from examlane.replanning import reading
@@ -24,8 +26,11 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     if replay.subject == "appointment":
         return answers.appointment(status.appointment(hospital, key))
     if replay.subject == "patient":
-        _finish(hospital, int(key), actor)
-        return answers.items(status.of_patient(hospital, int(key)))
+        patient = patients.current(hospital.database, int(key))
+        _finish(hospital, patient, actor)
+        return answers.items(status.of_patient(hospital, patient))
+    if replay.subject == "merge":
+        return answers.merge(merging.read(hospital, int(key)))
     if replay.subject == "suspension":
         return answers.suspension(reading.get(hospital, key))
     if replay.subject == "rule":

@@ -19,6 +19,7 @@ PUBLIC = {
 STARTS = {"group": "US-N", "starts_at": "2026-11-24T09:00:00+08:00"}
 EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outcome": "given",
             "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
+CARD = {"kind": "card", "value": "P1"}
 DOWN = {"kind": "device_down", "resource": "US-N-1", "from": "2026-11-24T08:00:00+08:00",
         "until": "2026-11-24T12:00:00+08:00", "reason": "检修"}  # fmt: skip
 # One request an operation; {US} is the number of an ultrasound appointment.
@@ -56,6 +57,8 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.change": ("POST", "/orders/O1/changes", {"note": "左侧"}),
     "order.refundable": ("GET", "/orders/O1/refundable", None),
     "refund.report": ("POST", "/refunds", {"order": "O1", "kind": "requested", "at": "2026-11-23T07:55:00+08:00"}),
+    "patient.merge": ("POST", "/patients/merges", {"keep": CARD, "merge": {"kind": "card", "value": "P2"}}),
+    "patient.update": ("POST", "/patients/updates", {"patient": CARD, "phone": "138"}),
     # Arrival: walk-ins, calls, queues, bedside
     # No-shows and their consequences
     # Suspensions
