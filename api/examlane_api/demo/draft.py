@@ -51,6 +51,22 @@ class Draft:
         }
         return self
 
+    @property
+    def card(self) -> dict[str, str]:
+        """The number the patient is known by."""
+        found: dict[str, str] = self._patient["identifiers"][0]
+        return found
+
+    def second_record(self, department: str, item: str, after: int) -> None:
+        """The patient is registered a second time for one more exam, which is paid; then the records are merged."""
+        first, self._patient = self._patient, {
+            **self._patient, "identifiers": [{"kind": "temporary", "value": f"T{self._number:05}"}]
+        }  # fmt: skip
+        number = self.order(department, (item,), after=after, encounter="outpatient", suffix="T")[0]
+        self.pay([number], after + 3)
+        self.request("/patients/merges", after + 6, {"keep": first["identifiers"][0], "merge": self.card})
+        self._patient = first
+
     # What is ordered
 
     def order(
@@ -66,6 +82,7 @@ class Draft:
         verified: bool = False,
         priority: str = "routine",
         expect: str = "",
+        suffix: str = "",
     ) -> list[str]:
         """Order exams: one order an executing department, as a hospital information system splits them."""
         numbers = []
@@ -76,7 +93,7 @@ class Draft:
             body = {
                 "number": number,
                 "patient": self._patient,
-                "encounter": self._encounter(department, encounter),
+                "encounter": self._encounter(department, encounter, suffix),
                 "ordering_department": department,
                 "priority": priority,
                 "ordered_at": self.at(after),
@@ -156,11 +173,11 @@ class Draft:
     def _send(self, after: int, kind: str, body: dict[str, Any]) -> None:
         self.messages.append((after, kind, body))
 
-    def _encounter(self, department: str, encounter: str) -> dict[str, Any]:
+    def _encounter(self, department: str, encounter: str, suffix: str) -> dict[str, Any]:
         campus = CAMPUS_OF_CLINIC.get(department) or self._home
         ward = "内科一病区" if encounter == "inpatient" else ""
         return {
-            "number": f"V{self._number:05}", "encounter_class": encounter, "ward": ward,
+            "number": f"V{self._number:05}{suffix}", "encounter_class": encounter, "ward": ward,
             "campus": campus, "needs": [],
         }  # fmt: skip
 
