@@ -12,6 +12,7 @@ from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.corrections.merging import Merge
+from examlane.corrections.people import Masked
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.insight.trials import Decision, Trial
@@ -35,6 +36,14 @@ class Answers:
         overlaps = [list(pair) for pair in found.overlaps]
         return {
             "merge": found.id, "state": found.state, "moved": found.moved, "overlaps": overlaps, **self.items(found.items)
+        }  # fmt: skip
+
+    def person(self, found: Masked) -> dict[str, Any]:
+        """A person in a list: masked."""
+        return {
+            "name": found.name, "sex": found.sex, "birth_year": found.birth_year,
+            "identifiers": [{"kind": kind, "value": value} for kind, value in found.identifiers],
+            "relations": [{"kind": kind, "name": name} for kind, name in found.relations],
         }  # fmt: skip
 
     def payment(self, answer: PaymentAnswer) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from examlane import reporting
 from examlane.appointments import booking, status
-from examlane.corrections import merging
+from examlane.corrections import merging, people
 from examlane.hospital import Hospital
 from examlane.orders import patients
 from examlane.records.audit import Actor
@@ -29,6 +29,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         patient = patients.current(hospital.database, int(key))
         _finish(hospital, patient, actor)
         return answers.items(status.of_patient(hospital, patient))
+    if replay.subject == "relation":
+        return answers.person(people.masked(hospital, int(key)))
     if replay.subject == "merge":
         return answers.merge(merging.read(hospital, int(key)))
     if replay.subject == "suspension":

@@ -9,7 +9,7 @@ from typing import Any
 from examlane.appointments import booking, desk, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue
-from examlane.corrections import withdrawing
+from examlane.corrections import people, withdrawing
 from examlane.domain import EncounterView, EvidenceView, Finding, GateOpen, OrderItemView, OrderView, PatientView
 from examlane.errors import NotFound, Refused
 from examlane.extension.dispatch import Budget
@@ -57,6 +57,7 @@ def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: Reques
     patient = intake.record(
         hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key, _notice(hospital)
     )
+    people.notice_duplicates(hospital, patient)
     booking.settle(hospital, patient, actor)
     return status.of_order(hospital, order.number)
 

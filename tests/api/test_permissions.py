@@ -58,6 +58,8 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.refundable": ("GET", "/orders/O1/refundable", None),
     "refund.report": ("POST", "/refunds", {"order": "O1", "kind": "requested", "at": "2026-11-23T07:55:00+08:00"}),
     "patient.merge": ("POST", "/patients/merges", {"keep": CARD, "merge": {"kind": "card", "value": "P2"}}),
+    "patient.read": ("GET", "/patients/duplicates", None),
+    "patient.relate": ("POST", "/patients/relations", {"patient": CARD, "other": CARD, "kind": "mother"}),
     "patient.update": ("POST", "/patients/updates", {"patient": CARD, "phone": "138"}),
     # Arrival: walk-ins, calls, queues, bedside
     # No-shows and their consequences

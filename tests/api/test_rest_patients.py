@@ -12,6 +12,7 @@ def card(value: str) -> dict[str, str]:
 
 
 PAIR = {"keep": card("P1"), "merge": card("P2")}
+RELATED = ("/patients/relations", {"patient": card("P1"), "other": card("P2"), "kind": "mother"})
 WEIGHT = {"patient": card("P1"), "facts": {"weight_kg": {"value": 70}}}
 
 
@@ -35,6 +36,21 @@ def test_an_update_answers_what_it_meant_for_each_item(rest: Any) -> None:
     assert rest.post("/patients/updates", {**WEIGHT, "phone": "138"}).json["outcomes"] == {"O1/1": "kept"}
 
 
+def test_who_has_a_telephone_and_who_may_be_one_person_is_listed_masked(rest: Any) -> None:
+    who = {"name": "王小明", "sex": "male", "birth_date": "1980-02-03", "phone": "13800000000"}
+    for number, value in (("O1", "P1"), ("O2", "P2")):
+        order = rest.order(number)
+        encounter = {**order["encounter"], "number": f"V-{value}"}
+        rest.post("/orders", {**order, "encounter": encounter, "patient": {**who, "identifiers": [card(value)]}})
+    assert rest.post(*RELATED).json["relations"] == [{"kind": "mother", "name": "王*明"}]
+    listed = rest.get("/patients?phone=13800000000").json["patients"]
+    assert [(each["name"], each["birth_year"]) for each in listed] == [("王*明", "1980")] * 2
+    pairs = rest.get("/patients/duplicates").json["duplicates"]
+    assert [pair["second"]["identifiers"] for pair in pairs] == [[{"kind": "card", "value": "*"}]]
+    assert rest.get("/patients").status_code == 422
+    assert rest.post("/patients/relations", {**RELATED[1], "other": card("P9")}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "body", "pointer"),
     [
@@ -45,6 +61,8 @@ def test_an_update_answers_what_it_meant_for_each_item(rest: Any) -> None:
         ("/patients/updates", {"patient": card("P1"), "birth_date": "2090-01-01"}, "/birth_date"),
         ("/patients/updates", {"patient": card("P1"), "facts": {"weight_kg": {"value": [1]}}}, "/facts/weight_kg/value"),
         ("/patients/updates", {"phone": "1"}, "/patient"),
+        ("/patients/relations", {"patient": card("P1"), "other": card("P2"), "kind": "friend"}, "/kind"),
+        ("/patients/relations", {"patient": card("P1"), "kind": "mother"}, "/other"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(rest: Any, path: str, body: dict[str, Any], pointer: str) -> None:
@@ -65,7 +83,7 @@ def test_refusals_say_why(rest: Any) -> None:
     assert rest.post("/patients/updates", {**WEIGHT, "patient": card("P9")}).status_code == 404
 
 
-@pytest.mark.parametrize(("path", "body"), [("/patients/merges", PAIR), ("/patients/updates", WEIGHT)])
+@pytest.mark.parametrize(("path", "body"), [("/patients/merges", PAIR), ("/patients/updates", WEIGHT), RELATED])
 def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(
     rest: Any, path: str, body: dict[str, Any]
 ) -> None:

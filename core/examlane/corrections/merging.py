@@ -22,7 +22,7 @@ from examlane.orders.snapshot import Snapshot
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import MergeOverlap, PatientMerge, PatientMergeRow
+from examlane.storage.daily import MergeOverlap, PatientMerge, PatientMergeRow, PossibleDuplicate
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
 from examlane.storage.ledger import Appointment, BookingDue
@@ -31,8 +31,8 @@ from examlane.storage.tables import TABLES
 
 SAME_PATIENT = Text("两个标识属于同一患者", "both identifiers belong to the same patient")
 MERGED_FURTHER = Text("该患者已再次合并，请先撤销后一次合并", "the patient was merged again since: undo that merge first")
-NOT_THEIRS: tuple[type[Table], ...] = (PatientMerge, BookingDue)
-"""What is not linked to the other patient: the history of merges, and a plan that is due for either."""
+NOT_THEIRS: tuple[type[Table], ...] = (PatientMerge, PossibleDuplicate, BookingDue)
+"""What is not linked to the other patient: which records there were, and a plan that is due for either."""
 BELONGINGS: tuple[type[Table], ...] = (Encounter, Order, OrderItem, Appointment)
 """Of whom these are, their orders, items, visits and tasks are too."""
 UNKNOWN = {"name": "", "sex": "unknown", "birth_date": None, "phone": "", "region": ""}
@@ -53,6 +53,8 @@ OPEN_PAIRS = """SELECT m.first_id, m.second_id, m.task_id, a.patient_id FROM mer
 JOIN desk_task t ON t.id = m.task_id AND t.closed_at IS NULL JOIN appointment a ON a.id = m.first_id"""
 CLOSE_TASK = "UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE id = ? AND closed_at IS NULL RETURNING id"
 LOCK = "UPDATE patient SET version = version + 1 WHERE id = ? RETURNING id"
+DECIDED = """UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE closed_at IS NULL AND id IN
+(SELECT task_id FROM possible_duplicate WHERE first_id = ? AND second_id = ?) RETURNING id"""
 GOING = "(SELECT of_row FROM patient_merge_row WHERE merge_id = ? AND of_table = 'encounter.patient_id')"
 # The items of a visit that belong to the other person than the visit does.
 MIXED = f"""SELECT a.number, oi.key, a.state FROM appointment_item ai JOIN appointment a ON a.id = ai.appointment_id
@@ -205,6 +207,7 @@ def _merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Acto
     database.insert_many(PatientMergeRow, ("merge", "table", "row"), rows)
     database.rows("UPDATE patient SET merged_into_id = ? WHERE id = ? RETURNING id", kept, gone)
     database.rows("DELETE FROM booking_due WHERE patient_id = ? RETURNING id", gone)
+    database.rows(DECIDED, now, actor.name, min(kept, gone), max(kept, gone))
     jobs.mark_due(database, kept, now)
     _name_overlaps(hospital, kept)
     _tell(database, "patient.merged", number, kept, moved, actor, now)

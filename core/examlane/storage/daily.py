@@ -45,6 +45,31 @@ class MergeOverlap(Table):
     second = ForeignKeyField(Appointment)
     task = ForeignKeyField(DeskTask)
 
+class PossibleDuplicate(Table):
+    """Two records that may be one person, `first` the older one: the desk was told once, whatever came of it."""
+
+    first = ForeignKeyField(Patient)
+    second = ForeignKeyField(Patient)
+    task = ForeignKeyField(DeskTask)
+    found_at = InstantField()
+
+    class Meta:
+        indexes = ((("first", "second"), True),)
+
+
+class PatientRelation(Table):
+    """What another person is to a patient: mother, guardian, child."""
+
+    patient = ForeignKeyField(Patient)
+    other = ForeignKeyField(Patient)
+    kind = CharField(max_length=16)
+    actor = CharField(max_length=64)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("patient", "other", "kind"), True),)
+
+
 # Arrival: walk-ins, calls, queues, bedside
 
 # No-shows and their consequences

@@ -6,18 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from examlane import Sex
-from examlane.corrections import merging, patient_updates
+from examlane.corrections import merging, patient_updates, people
 from examlane.corrections.patient_updates import PatientUpdate
 from examlane.domain import Fact
 from examlane.errors import NotFound
 from examlane.orders.patients import Identifier
 from examlane.records.receipts import RequestKey
+from examlane.storage.fields import instant
 from examlane_api.rest import schemas
 from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
-from examlane_api.rest.fields import ByName, CleanText, Code, Day
+from examlane_api.rest.fields import ByName, CleanText, Code, Day, YesNo
 
 blp = blueprint("patients", "Patients merged, updated, and how they belong together")
 
@@ -54,6 +55,90 @@ class UpdateAnswer(schemas.ItemsAnswer):
     """`outcomes`: of each open item `kept`, `moved`, `booked` or `needs_decision`."""
 
     outcomes = fields.Dict(fields.String(), fields.String())
+
+
+class RelationBody(Schema):
+    """`other` is the patient's mother, guardian …; `related` false takes it back."""
+
+    patient = fields.Nested(schemas.Identifier, required=True)
+    other = fields.Nested(schemas.Identifier, required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(people.KINDS))
+    related = YesNo(load_default=True)
+
+
+class PhoneQuery(Schema):
+    phone = CleanText(32, required=True)
+
+
+class Relation(Schema):
+    kind = fields.String()
+    name = fields.String()
+
+
+class Person(Schema):
+    """Masked: enough to ask back."""
+
+    name = fields.String()
+    sex = fields.String()
+    birth_year = fields.String()
+    identifiers = fields.List(fields.Nested(schemas.Identifier))
+    relations = fields.List(fields.Nested(Relation))
+
+
+class People(Schema):
+    patients = fields.List(fields.Nested(Person))
+
+
+class Duplicate(Schema):
+    first = fields.Nested(Person)
+    second = fields.Nested(Person)
+    found_at = fields.String()
+
+
+class Duplicates(Schema):
+    duplicates = fields.List(fields.Nested(Duplicate))
+
+
+@blp.route("/patients", methods=["GET"])
+@blp.arguments(PhoneQuery(), location="query")
+@blp.response(200, People())
+@operation("patient.read")
+def by_phone(query: dict[str, Any]) -> Mapping[str, Any]:
+    """Everybody who gave a telephone number, masked."""
+    return {"patients": [answers().person(each) for each in people.by_phone(hospital(), query["phone"])]}
+
+
+@blp.route("/patients/duplicates", methods=["GET"])
+@blp.response(200, Duplicates())
+@operation("patient.read")
+def duplicates() -> Mapping[str, Any]:
+    """Records that may be one person and that nobody has decided on yet, masked."""
+    return {
+        "duplicates": [
+            {
+                "first": answers().person(each.first),
+                "second": answers().person(each.second),
+                "found_at": answers().time(instant(each.found_at)),
+            }
+            for each in people.duplicates(hospital())
+        ]
+    }
+
+
+@blp.route("/patients/relations", methods=["POST"])
+@blp.arguments(RelationBody())
+@blp.response(200, Person())
+@operation("patient.relate", writes=True)
+def relate(body: dict[str, Any]) -> Mapping[str, Any]:
+    """Say what another person is to a patient; answers the patient, masked."""
+
+    def act(key: RequestKey) -> Mapping[str, Any]:
+        one, other = Identifier(**body["patient"]), Identifier(**body["other"])
+        return answers().person(
+            people.relate(hospital(), one, other, body["kind"], actor(), key, related=body["related"])
+        )
+
+    return write("patient.relate", body, act)
 
 
 @blp.route("/patients/merges", methods=["POST"])
