@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
 from examlane.appointments.status import AppointmentStatus, ItemStatus
+from examlane.checkups.group_days import Group
 from examlane.corrections.merging import Merge
 from examlane.corrections.people import Masked
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.insight.trials import Decision, Trial
+from examlane.orders.patients import masked
 from examlane.replanning.closing import KINDS
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
 from examlane.replanning.suspensions import Foreseen, Preview
@@ -44,6 +46,19 @@ class Answers:
             "name": found.name, "sex": found.sex, "birth_year": found.birth_year,
             "identifiers": [{"kind": kind, "value": value} for kind, value in found.identifiers],
             "relations": [{"kind": kind, "name": name} for kind, name in found.relations],
+        }  # fmt: skip
+
+    def checkup(self, found: Group) -> dict[str, Any]:
+        data = found.contract.data
+        return {
+            "number": data.number, "unit": data.unit, "state": found.contract.state, "version": found.contract.version,
+            "items": [{"item": code, "sex": sex} for code, sex in data.items], "quotas": dict(data.quotas),
+            "starts_on": data.starts_on.isoformat(), "ends_on": data.ends_on.isoformat(), "counts": dict(found.counts),
+            "people": [
+                {"person": one.id, "name": masked(one.name), "state": one.state, "campus": one.campus, "day": one.day,
+                 "order": one.order}
+                for one in found.people
+            ],
         }  # fmt: skip
 
     def payment(self, answer: PaymentAnswer) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from examlane import reporting
 from examlane.appointments import booking, status
+from examlane.checkups import group_days
 from examlane.corrections import merging, people
 from examlane.hospital import Hospital
 from examlane.orders import patients
@@ -35,6 +36,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.merge(merging.read(hospital, int(key)))
     if replay.subject == "suspension":
         return answers.suspension(reading.get(hospital, key))
+    if replay.subject == "checkup":
+        return answers.checkup(group_days.read(hospital, key))
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

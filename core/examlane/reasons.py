@@ -63,6 +63,8 @@ REASONS: dict[str, Text] = {
     "paid_in_vain": Text("申请单已作废或被替代，请退费或转至新申请单", "paid for a void order: refund or carry over"),
     "refund_after_start": Text("检查已开始后收到退费", "refunded although the exam had begun"),
     "not_reissued": Text("退回的申请单未重新开立，号源已释放", "not ordered anew in time: the place was given back"),
+    "group_day": Text("等待安排团检日", "waits for a day of its check-up group"),
+    "no_group_day": Text("团检日内没有合适的时间，已转人工", "no group day has room for all exams: passed to the desk"),
     "possible_duplicate": Text("可能重复建档", "two records may be one person"),
     "merge_overlap": Text("患者合并后检查时间重叠", "two visits overlap since the records of the patient were merged"),
     "merge_undone": Text("患者合并已撤销", "the merge of two patients was undone"),

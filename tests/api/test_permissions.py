@@ -68,6 +68,9 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "suspension.holiday": ("GET", "/suspensions/calendar", None),
     "suspension.read": ("GET", "/suspensions?department=US", None),
     # Check-up groups
+    "checkup.write": ("POST", "/checkups", {"number": "C1", "unit": "某单位", "items": [{"item": "US-THYROID"}],
+                      "quotas": {"N": 2}, "starts_on": "2026-11-24", "ends_on": "2026-11-25"}),
+    "checkup.read": ("GET", "/checkups/C1", None),
     # Going live
     # Waiting list, reminders, call list
 }

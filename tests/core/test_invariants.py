@@ -220,6 +220,11 @@ def suspended(slot: str, closes: int) -> tuple[str, str]:
 TAMPERINGS = (
     tampering("merged_empty", "UPDATE patient SET merged_into_id = (SELECT min(id) FROM patient) "
               "WHERE id = (SELECT max(id) FROM patient)"),
+    tampering("checkup_quota",
+              "INSERT INTO checkup_contract (number, unit, items, quotas, starts_on, ends_on, state, version, actor, "
+              "created_at) VALUES ('C1', 'U', '[]', '{}', '2026-11-24', '2026-11-24', 'open', 1, 'x', 1790000000)",
+              "INSERT INTO checkup_quota (contract_id, campus, day, seats, taken) "
+              "SELECT max(id), 'N', '2026-11-24', 1, 1 FROM checkup_contract"),
     tampering("one_owner", "UPDATE exam_order SET patient_id = (SELECT min(id) FROM patient) "
               "WHERE id = (SELECT max(id) FROM exam_order)"),
     tampering("slot_taken", f"UPDATE slot SET taken = 0, is_open = 1 WHERE id = {TAKEN}"),

@@ -113,9 +113,15 @@ def _commit_rest(
 
 def write_plan(hospital: Hospital, plan: Plan, actor: Actor, also: Callable[[], None]) -> None:
     """Write a plan and what belongs to it, in one transaction. Raises `StalePlan` when the patient changed meanwhile."""
+    write_plans(hospital, [plan], actor, also)
+
+
+def write_plans(hospital: Hospital, plans: Sequence[Plan], actor: Actor, also: Callable[[], None]) -> None:
+    """Write the plans of several patients, and what belongs to them, all or none."""
 
     def write() -> None:
-        _commit(hospital, plan, actor)
+        for plan in sorted(plans, key=lambda each: each.snapshot.patient.id):
+            _commit(hospital, plan, actor)
         also()
 
     hospital.database.write(write)

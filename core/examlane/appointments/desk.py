@@ -33,6 +33,7 @@ NEXT_STEPS = {
     "paid_in_vain": Text("联系收费处退费，或由医生在新申请单中结转", "refund it, or let the new order carry it over"),
     "refund_after_start": Text("与收费处核对该次退费", "clear the refund with the cashier"),
     "not_reissued": Text("联系开单医生", "ask the ordering doctor"),
+    "no_group_day": Text("另选团检日或手工预约", "choose another group day, or book by hand"),
     "possible_duplicate": Text("核对身份，必要时合并患者", "check who it is, and have the records merged"),
     "merge_overlap": Text("与患者核实后改约或取消其一", "ask the patient, then move or cancel one of them"),
     "merge_undone": Text("逐项核对合并期间新增内容的归属", "check whom everything belongs to that came while merged"),

@@ -384,10 +384,23 @@ UNION ALL SELECT a.number FROM appointment a JOIN encounter e ON e.id = a.encoun
     ),
 )
 
+CHECKUPS = (
+    Invariant(
+        "checkup_quota",
+        Text("团检每日名额不超、与已约人数一致", "no group day has more people than its quota, and it counts who is booked"),
+        """SELECT 'quota ' || q.id FROM checkup_quota q LEFT JOIN (SELECT quota_id, count(*) AS people FROM checkup_person
+WHERE state = 'booked' GROUP BY quota_id) p ON p.quota_id = q.id
+WHERE q.taken > q.seats OR q.taken <> coalesce(p.people, 0)
+UNION ALL SELECT 'person ' || id FROM checkup_person WHERE (state = 'booked') <> (quota_id IS NOT NULL)""",
+    ),
+)
+
 SCHEMA = (
     Invariant("foreign_keys", Text("引用都有对象", "every reference leads to a row"), _foreign_keys()),
     Invariant("instants", Text("时间都在 2000 至 2100 年之间", "every time lies between 2000 and 2100"), _instants()),
 )
 
-INVARIANTS: tuple[Invariant, ...] = (*CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SUSPENSIONS, *PATIENTS, *SCHEMA)
+INVARIANTS: tuple[Invariant, ...] = (
+    *CAPACITY, *VISITS, *RULES, *HISTORY, *MESSAGES, *SUSPENSIONS, *PATIENTS, *CHECKUPS, *SCHEMA,
+)  # fmt: skip
 """All of them, in the order they are checked and reported."""

@@ -77,6 +77,8 @@ class OrderData:
     drawing: str = ""
     replaces: str = ""
     verified: bool = False
+    waits: str = ""
+    """The reason for which its items are not booked by themselves."""
     carry_payment: bool = False
     """Whether what was paid for the replaced order counts for this one."""
 
@@ -204,7 +206,7 @@ def _store(
     for line in order.lines:
         item = catalogue.item(line.item)
         release = _released_by(settings, order.encounter.encounter_class, item, order.verified)
-        _insert_line(database, catalogue, order.number, key, patient, line, release, now)
+        _insert_line(database, catalogue, order.number, key, patient, line, release, now, order.waits)
 
 
 def context_as_data(context: Mapping[str, Fact]) -> dict[str, Any]:
@@ -227,12 +229,12 @@ def add_line(
 
 def _insert_line(
     database: Database, catalogue: Catalogue, number: str, order: int, patient: int, line: OrderLine, release: str,
-    now: datetime,
+    now: datetime, waits: str = "",
 ) -> None:  # fmt: skip
     database.insert(
         OrderItem, key=f"{number}/{line.line}", order=order, patient=patient, line=line.line,
         item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release, price=line.price,
-        released_at=epoch(now) if release else None,
+        released_at=epoch(now) if release else None, reason=waits,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import CharField, ForeignKeyField, IntegerField
+from peewee import CharField, Check, ForeignKeyField, IntegerField
 
 from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
 from examlane.storage.ledger import Appointment, DeskTask
@@ -152,6 +152,51 @@ class SuspensionVisit(Table):
 
 
 # Check-up groups
+
+
+class CheckupContract(Table):
+    """What a unit ordered for its people: a package of exams, from when until when, so many people a day and campus.
+
+    `items`: `{"item", "sex"}`, the sex empty for everybody. `quotas`: people a day, by campus. `state`: open, cancelled.
+    """
+
+    number = CharField(max_length=32, unique=True)
+    unit = CharField(max_length=100)
+    items = JsonField()
+    quotas = JsonField()
+    starts_on = DayField()
+    ends_on = DayField()
+    state = CharField(max_length=16, default="open")
+    version = IntegerField(default=1)
+    actor = CharField(max_length=64)
+    created_at = InstantField()
+
+
+class CheckupQuota(Table):
+    """The people of a contract on one campus and business date: never more `taken` than `seats`."""
+
+    contract = ForeignKeyField(CheckupContract)
+    campus = CharField(max_length=32)
+    day = DayField()
+    seats = IntegerField()
+    taken = IntegerField(default=0)
+
+    class Meta:
+        constraints = (Check("taken >= 0 and taken <= seats"),)
+        indexes = ((("contract", "campus", "day"), True),)
+
+
+class CheckupPerson(Table):
+    """A person of a contract. `state`: listed, booked (with its quota), desk (no group day was found), left."""
+
+    contract = ForeignKeyField(CheckupContract)
+    patient = ForeignKeyField(Patient)
+    order_number = CharField(max_length=64, default="")
+    state = CharField(max_length=16, default="listed")
+    quota = ForeignKeyField(CheckupQuota, null=True)
+
+    class Meta:
+        indexes = ((("contract", "patient"), True),)
 
 # Going live: what an external system booked
 

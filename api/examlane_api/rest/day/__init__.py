@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from flask_smorest import Blueprint
 
-from examlane_api.rest.day import corrections, patients, policies, suspensions
+from examlane_api.rest.day import checkups, corrections, patients, policies, suspensions
 
-BLUEPRINTS: tuple[Blueprint, ...] = (corrections.blp, patients.blp, policies.blp, suspensions.blp)
+BLUEPRINTS: tuple[Blueprint, ...] = (checkups.blp, corrections.blp, patients.blp, policies.blp, suspensions.blp)

@@ -70,6 +70,16 @@ CREATE TABLE "calendar_change" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "suspension
 CREATE INDEX "calendar_change_suspension_id" ON "calendar_change" ("suspension_id");
 CREATE TABLE "calendar_day" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "day" VARCHAR(10) NOT NULL, "kind" VARCHAR(8) NOT NULL, "weekday_applies" INTEGER, "name" VARCHAR(64) NOT NULL);
 CREATE UNIQUE INDEX "calendar_day_day" ON "calendar_day" ("day");
+CREATE TABLE "checkup_contract" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "number" VARCHAR(32) NOT NULL, "unit" VARCHAR(100) NOT NULL, "items" TEXT NOT NULL, "quotas" TEXT NOT NULL, "starts_on" VARCHAR(10) NOT NULL, "ends_on" VARCHAR(10) NOT NULL, "state" VARCHAR(16) NOT NULL, "version" INTEGER NOT NULL, "actor" VARCHAR(64) NOT NULL, "created_at" BIGINT NOT NULL);
+CREATE UNIQUE INDEX "checkup_contract_number" ON "checkup_contract" ("number");
+CREATE TABLE "checkup_quota" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "contract_id" BIGINT NOT NULL, "campus" VARCHAR(32) NOT NULL, "day" VARCHAR(10) NOT NULL, "seats" INTEGER NOT NULL, "taken" INTEGER NOT NULL, FOREIGN KEY ("contract_id") REFERENCES "checkup_contract" ("id"), CHECK (taken >= 0 and taken <= seats));
+CREATE INDEX "checkup_quota_contract_id" ON "checkup_quota" ("contract_id");
+CREATE UNIQUE INDEX "checkup_quota_contract_id_campus_day" ON "checkup_quota" ("contract_id", "campus", "day");
+CREATE TABLE "checkup_person" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "contract_id" BIGINT NOT NULL, "patient_id" BIGINT NOT NULL, "order_number" VARCHAR(64) NOT NULL, "state" VARCHAR(16) NOT NULL, "quota_id" BIGINT, FOREIGN KEY ("contract_id") REFERENCES "checkup_contract" ("id"), FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"), FOREIGN KEY ("quota_id") REFERENCES "checkup_quota" ("id"));
+CREATE INDEX "checkup_person_contract_id" ON "checkup_person" ("contract_id");
+CREATE INDEX "checkup_person_patient_id" ON "checkup_person" ("patient_id");
+CREATE INDEX "checkup_person_quota_id" ON "checkup_person" ("quota_id");
+CREATE UNIQUE INDEX "checkup_person_contract_id_patient_id" ON "checkup_person" ("contract_id", "patient_id");
 CREATE TABLE "slot" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "resource_id" BIGINT NOT NULL, "audience" VARCHAR(16) NOT NULL, "day" VARCHAR(10) NOT NULL, "start_at" BIGINT NOT NULL, "end_at" BIGINT NOT NULL, "capacity" INTEGER NOT NULL, "extra" INTEGER NOT NULL DEFAULT 0, "taken" INTEGER NOT NULL DEFAULT 0, "withheld" INTEGER NOT NULL DEFAULT 0, "closed" SMALLINT NOT NULL DEFAULT 0, "is_open" SMALLINT NOT NULL, FOREIGN KEY ("resource_id") REFERENCES "resource" ("id"), CHECK (taken >= 0 and taken <= capacity + extra), CHECK (withheld >= 0), CHECK (end_at > start_at));
 CREATE UNIQUE INDEX "slot_resource_id_start_at_audience" ON "slot" ("resource_id", "start_at", "audience");
 CREATE INDEX "slot_open" ON "slot" ("resource_id", "audience", "start_at") WHERE is_open = 1;
