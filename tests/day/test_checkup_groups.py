@@ -118,6 +118,16 @@ def test_many_at_once_never_exceed_the_quota(world: World) -> None:
     assert group_days.read(world.hospital, "C1").counts["booked"] == 2
 
 
+def test_who_has_left_may_come_back(world: World) -> None:
+    (one,) = listed(world, person(1))
+    group_days.book(world.hospital, "C1", TESTER)
+    group_days.leave(world.hospital, "C1", [one], TESTER, reason="离职")
+    assert visits(world, one) == []
+    assert listed(world, person(1)) == [one]
+    group_days.book(world.hospital, "C1", TESTER)
+    assert len(visits(world, one)) == 3
+
+
 def test_the_promise_notices_a_day_with_more_people_than_its_quota(world: World) -> None:
     listed(world, person(1))
     group_days.book(world.hospital, "C1", TESTER)

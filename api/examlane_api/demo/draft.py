@@ -57,6 +57,11 @@ class Draft:
         found: dict[str, str] = self._patient["identifiers"][0]
         return found
 
+    @property
+    def patient(self) -> dict[str, Any]:
+        """The patient in REST's words."""
+        return dict(self._patient)
+
     def second_record(self, department: str, item: str, after: int) -> None:
         """The patient is registered a second time for one more exam, which is paid; then the records are merged."""
         first, self._patient = self._patient, {

@@ -147,7 +147,7 @@ class Morning:
     def _read(self, case: Case) -> None:
         """The patient reads when and where, and comes or does not come."""
         sent = [m.body if m.kind == "order" else m.body.get("body", {}) for m in case.messages]
-        orders = list(dict.fromkeys(body["number"] for body in sent if "number" in body))
+        orders = list(dict.fromkeys(body["number"] for body in sent if "number" in body and "encounter" in body))
         for appointment in self._appointments(orders).values():
             if case.comes:
                 self._attend(case, appointment)

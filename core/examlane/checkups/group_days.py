@@ -223,9 +223,7 @@ def _ordered(hospital: Hospital, contract: Contract, one: Person, campus: str, a
     """The person's order, sent once; its items wait for the group day."""
     if one.order:
         return one.order
-    number = f"{contract.data.number}-{one.id}"
-    if hospital.database.value("SELECT 1 FROM exam_order WHERE number = ?", number):
-        number = f"{number}-{hospital.database.value('SELECT count(*) FROM exam_order')}"
+    number = _free_number(hospital.database, contract, one)
     kind, value = hospital.database.rows(
         "SELECT kind, value FROM patient_identifier WHERE patient_id = ? ORDER BY id LIMIT 1", one.patient
     )[0]
@@ -245,6 +243,14 @@ def _ordered(hospital: Hospital, contract: Contract, one: Person, campus: str, a
         lambda: database.rows("UPDATE checkup_person SET order_number = ? WHERE id = ? RETURNING id", number, one.id)
     )
     return number
+
+
+def _free_number(database: Database, contract: Contract, one: Person) -> str:
+    """The contract's number with the place on its list; who comes back after having left gets another one."""
+    place = database.value("SELECT count(*) FROM checkup_person WHERE contract_id = ? AND id <= ?", contract.id, one.id)
+    number = f"{contract.data.number}-{place}"
+    before = database.value("SELECT count(*) FROM exam_order WHERE number = ? OR number LIKE ?", number, f"{number}.%")
+    return f"{number}.{before}" if before else number
 
 
 def _placed(hospital: Hospital, one: Person, day: _Day, actor: Actor) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from examlane_api.demo.kinds import corrections, ordinary, patients, suspensions
+from examlane_api.demo.kinds import checkups, corrections, ordinary, patients, suspensions
 from examlane_api.demo.kinds.kind import Kind
 
 PLAIN = ordinary.PLAIN
-KINDS: tuple[Kind, ...] = (*ordinary.KINDS, *corrections.KINDS, *patients.KINDS, *suspensions.KINDS)
+KINDS: tuple[Kind, ...] = (*ordinary.KINDS, *corrections.KINDS, *patients.KINDS, *checkups.KINDS, *suspensions.KINDS)
