@@ -13,12 +13,16 @@ from examlane.appointments.choosing import Time
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.arrival.attendance import Source
 from examlane.arrival.repeated import Restriction
+from examlane.checkups.group_days import Group
 from examlane.corrections.encounters import EncounterStatus
+from examlane.corrections.merging import Merge
+from examlane.corrections.people import Masked
 from examlane.corrections.wards import WardExam
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.golive.received import Received
 from examlane.insight.trials import Decision, Trial
+from examlane.orders.patients import masked
 from examlane.reasons import text
 from examlane.replanning.closing import KINDS
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
@@ -35,6 +39,33 @@ class Answers:
 
     def items(self, items: Iterable[ItemStatus]) -> dict[str, Any]:
         return {"items": [self.item(item) for item in items]}
+
+    def merge(self, found: Merge) -> dict[str, Any]:
+        overlaps = [list(pair) for pair in found.overlaps]
+        return {
+            "merge": found.id, "state": found.state, "moved": found.moved, "overlaps": overlaps, **self.items(found.items)
+        }  # fmt: skip
+
+    def person(self, found: Masked) -> dict[str, Any]:
+        """A person in a list: masked."""
+        return {
+            "name": found.name, "sex": found.sex, "birth_year": found.birth_year,
+            "identifiers": [{"kind": kind, "value": value} for kind, value in found.identifiers],
+            "relations": [{"kind": kind, "name": name} for kind, name in found.relations],
+        }  # fmt: skip
+
+    def checkup(self, found: Group) -> dict[str, Any]:
+        data = found.contract.data
+        return {
+            "number": data.number, "unit": data.unit, "state": found.contract.state, "version": found.contract.version,
+            "items": [{"item": code, "sex": sex} for code, sex in data.items], "quotas": dict(data.quotas),
+            "starts_on": data.starts_on.isoformat(), "ends_on": data.ends_on.isoformat(), "counts": dict(found.counts),
+            "people": [
+                {"person": one.id, "name": masked(one.name), "state": one.state, "campus": one.campus, "day": one.day,
+                 "order": one.order}
+                for one in found.people
+            ],
+        }  # fmt: skip
 
     def payment(self, answer: PaymentAnswer) -> dict[str, Any]:
         return {"state": answer.state, **self.items(answer.items)}

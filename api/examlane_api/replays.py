@@ -7,9 +7,11 @@ from typing import Any
 from examlane import reporting
 from examlane.appointments import booking, status
 from examlane.arrival import attendance, repeated
-from examlane.corrections import encounters
+from examlane.checkups import group_days
+from examlane.corrections import encounters, merging, people
 from examlane.golive import imports, received
 from examlane.hospital import Hospital
+from examlane.orders import patients
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
 from examlane.replanning import reading
@@ -37,8 +39,13 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     if replay.subject == "restriction":
         return answers.restriction(repeated.restriction(hospital, int(key)))
     if replay.subject == "patient":
-        _finish(hospital, int(key), actor)
-        return answers.items(status.of_patient(hospital, int(key)))
+        patient = patients.current(hospital.database, int(key))
+        _finish(hospital, patient, actor)
+        return answers.items(status.of_patient(hospital, patient))
+    if replay.subject == "relation":
+        return answers.person(people.masked(hospital, int(key)))
+    if replay.subject == "merge":
+        return answers.merge(merging.read(hospital, int(key)))
     if replay.subject == "suspension":
         return answers.suspension(reading.get(hospital, key))
     if replay.subject in waiting.SUBJECTS:
@@ -48,6 +55,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.received(system, number, received.now(hospital, system, number))
     if replay.subject == "transfer":
         return answers.transfer(imports.of(hospital, int(key)))
+    if replay.subject == "checkup":
+        return answers.checkup(group_days.read(hospital, key))
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

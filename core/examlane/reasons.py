@@ -114,6 +114,11 @@ REASONS: dict[str, Text] = {
     "unmapped_item": Text("项目没有对应的检查资源", "the item has no service"),
     "no_roster": Text("检查资源没有排班", "the resource has no roster"),
     "no_plugin": Text("科室没有启用任何规则", "no plugin counts in the department"),
+    "group_day": Text("等待安排团检日", "waits for a day of its check-up group"),
+    "no_group_day": Text("团检日内没有合适的时间，已转人工", "no group day has room for all exams: passed to the desk"),
+    "possible_duplicate": Text("可能重复建档", "two records may be one person"),
+    "merge_overlap": Text("患者合并后检查时间重叠", "two visits overlap since the records of the patient were merged"),
+    "merge_undone": Text("患者合并已撤销", "the merge of two patients was undone"),
     "replaced": Text("已合并", "merged into another appointment"),
 }
 

@@ -10,7 +10,7 @@ from examlane.arrival import noshow, repeated
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
-from examlane.corrections import withdrawing
+from examlane.corrections import merging, withdrawing
 from examlane.extension import shadow
 from examlane.golive import differences
 from examlane.hospital import Hospital
@@ -55,6 +55,7 @@ def turn(hospital: Hospital, send: Send) -> Round:
     expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
     expired += withdrawing.expire(hospital)
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
+    merging.close_resolved(hospital, SYSTEM)
     suspended = suspensions.go_on(hospital)
     if jobs.take_tick(hospital.database, "restrictions", now, RESTRICTIONS_SECONDS):
         repeated.review(hospital)

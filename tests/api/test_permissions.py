@@ -24,6 +24,7 @@ PUBLIC = {
 STARTS = {"group": "US-N", "starts_at": "2026-11-24T09:00:00+08:00"}
 EVIDENCE = {"patient": {"kind": "card", "value": "P1"}, "kind": "consent", "outcome": "given",
             "observed_at": "2026-11-23T07:00:00+08:00"}  # fmt: skip
+CARD = {"kind": "card", "value": "P1"}
 DOWN = {"kind": "device_down", "resource": "US-N-1", "from": "2026-11-24T08:00:00+08:00",
         "until": "2026-11-24T12:00:00+08:00", "reason": "检修"}  # fmt: skip
 EXTERNAL = {
@@ -72,6 +73,10 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
                                                               "reason": "误操作"}),
     "ward.read": ("GET", "/wards/内一/exams?day=2026-11-23", None),
     "ward.answer": ("POST", "/appointments/{US}/ward-answer", {"answer": "ready"}),
+    "patient.merge": ("POST", "/patients/merges", {"keep": CARD, "merge": {"kind": "card", "value": "P2"}}),
+    "patient.read": ("GET", "/patients/duplicates", None),
+    "patient.relate": ("POST", "/patients/relations", {"patient": CARD, "other": CARD, "kind": "mother"}),
+    "patient.update": ("POST", "/patients/updates", {"patient": CARD, "phone": "138"}),
     # Arrival: walk-ins, calls, queues, bedside
     "arrival.report": ("POST", "/arrivals", {"patient": {"kind": "card", "value": "P1"}}),
     "arrival.emergency": ("POST", "/emergencies", {"department": "CLINIC", "items": ["CT-HEAD"], "reason": "车祸"}),
@@ -93,6 +98,9 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "suspension.holiday": ("GET", "/suspensions/calendar", None),
     "suspension.read": ("GET", "/suspensions?department=US", None),
     # Check-up groups
+    "checkup.write": ("POST", "/checkups", {"number": "C1", "unit": "某单位", "items": [{"item": "US-THYROID"}],
+                      "quotas": {"N": 2}, "starts_on": "2026-11-24", "ends_on": "2026-11-25"}),
+    "checkup.read": ("GET", "/checkups/C1", None),
     # Going live
     "external.report": ("POST", "/external/appointments", EXTERNAL),
     "external.import": ("POST", "/external/imports", {"kind": "history", "system": "RIS", "lines": []}),

@@ -242,6 +242,15 @@ def suspended(slot: str, closes: int) -> tuple[str, str]:
 
 
 TAMPERINGS = (
+    tampering("merged_empty", "UPDATE patient SET merged_into_id = (SELECT min(id) FROM patient) "
+              "WHERE id = (SELECT max(id) FROM patient)"),
+    tampering("checkup_quota",
+              "INSERT INTO checkup_contract (number, unit, items, quotas, starts_on, ends_on, state, version, actor, "
+              "created_at) VALUES ('C1', 'U', '[]', '{}', '2026-11-24', '2026-11-24', 'open', 1, 'x', 1790000000)",
+              "INSERT INTO checkup_quota (contract_id, campus, day, seats, taken) "
+              "SELECT max(id), 'N', '2026-11-24', 1, 1 FROM checkup_contract"),
+    tampering("one_owner", "UPDATE exam_order SET patient_id = (SELECT min(id) FROM patient) "
+              "WHERE id = (SELECT max(id) FROM exam_order)"),
     tampering("slot_taken", f"UPDATE slot SET taken = 0, is_open = 1 WHERE id = {TAKEN}"),
     tampering("slot_bounds", f"UPDATE slot SET capacity = 0 WHERE id = {TAKEN}"),
     tampering("slot_bounds: below zero", f"UPDATE slot SET taken = -1 WHERE id = {FREE}",
@@ -289,12 +298,13 @@ TAMPERINGS = (
     tampering("active_items: given up", f"UPDATE appointment_item SET active = 1 WHERE appointment_id = {GIVEN_UP}"),
     tampering("item_patient",
               f"UPDATE order_item SET patient_id = (SELECT patient_id FROM appointment WHERE id = {DONE}) WHERE id IN "
-              f"(SELECT order_item_id FROM appointment_item WHERE appointment_id = {MOVED})"),
+              f"(SELECT order_item_id FROM appointment_item WHERE appointment_id = {MOVED})",
+              noticed=("item_patient", "one_owner")),
     tampering("patient_overlap",
               f"UPDATE order_item SET patient_id = (SELECT patient_id FROM appointment WHERE id = {DONE}) WHERE id IN "
               f"(SELECT order_item_id FROM appointment_item WHERE appointment_id = {PRESENT})",
               f"UPDATE appointment SET patient_id = (SELECT b.patient_id FROM appointment b WHERE b.id = {DONE}) "
-              f"WHERE id = {PRESENT}"),
+              f"WHERE id = {PRESENT}", noticed=("patient_overlap", "one_owner")),
     tampering("visit_times", f"UPDATE appointment_segment SET end_at = end_at - 60 WHERE appointment_id = {MOVED}"),
     tampering("period", f"UPDATE appointment SET period_end_at = start_at WHERE id = {MOVED}"),
     tampering("period: two hours", f"UPDATE appointment SET period_end_at = period_start_at + 7200 WHERE id = {MOVED}"),

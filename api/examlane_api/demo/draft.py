@@ -64,6 +64,26 @@ class Draft:
         """What other systems know the patient by."""
         return list(self._patient["identifiers"])
 
+    @property
+    def card(self) -> dict[str, str]:
+        """The number the patient is known by."""
+        return self.identifiers[0]
+
+    @property
+    def patient(self) -> dict[str, Any]:
+        """The patient in REST's words."""
+        return dict(self._patient)
+
+    def second_record(self, department: str, item: str, after: int) -> None:
+        """The patient is registered a second time for one more exam, which is paid; then the records are merged."""
+        first, self._patient = self._patient, {
+            **self._patient, "identifiers": [{"kind": "temporary", "value": f"T{self._number:05}"}]
+        }  # fmt: skip
+        number = self.order(department, (item,), after=after, encounter="outpatient", suffix="T")[0]
+        self.pay([number], after + 3)
+        self.request("/patients/merges", after + 6, {"keep": first["identifiers"][0], "merge": self.card})
+        self._patient = first
+
     # What is ordered
 
     def order(
@@ -79,6 +99,7 @@ class Draft:
         verified: bool = False,
         priority: str = "routine",
         expect: str = "",
+        suffix: str = "",
     ) -> list[str]:
         """Order exams: one order an executing department, as a hospital information system splits them."""
         numbers = []
@@ -89,7 +110,7 @@ class Draft:
             body = {
                 "number": number,
                 "patient": self._patient,
-                "encounter": self._encounter(department, encounter),
+                "encounter": self._encounter(department, encounter, suffix),
                 "ordering_department": department,
                 "priority": priority,
                 "ordered_at": self.at(after),
@@ -173,11 +194,11 @@ class Draft:
     def _send(self, after: int, kind: str, body: dict[str, Any]) -> None:
         self.messages.append((after, kind, body))
 
-    def _encounter(self, department: str, encounter: str) -> dict[str, Any]:
+    def _encounter(self, department: str, encounter: str, suffix: str) -> dict[str, Any]:
         campus = CAMPUS_OF_CLINIC.get(department) or self._home
         ward = "内科一病区" if encounter == "inpatient" else ""
         return {
-            "number": self.encounter, "encounter_class": encounter, "ward": ward,
+            "number": self.encounter + suffix, "encounter_class": encounter, "ward": ward,
             "campus": campus, "needs": [],
         }  # fmt: skip
 

@@ -114,9 +114,15 @@ def _commit_rest(
 
 def write_plan(hospital: Hospital, plan: Plan, actor: Actor, also: Callable[[], None]) -> None:
     """Write a plan and what belongs to it, in one transaction. Raises `StalePlan` when the patient changed meanwhile."""
+    write_plans(hospital, [plan], actor, also)
+
+
+def write_plans(hospital: Hospital, plans: Sequence[Plan], actor: Actor, also: Callable[[], None]) -> None:
+    """Write the plans of several patients, and what belongs to them, all or none."""
 
     def write() -> None:
-        _commit(hospital, plan, actor)
+        for plan in sorted(plans, key=lambda each: each.snapshot.patient.id):
+            _commit(hospital, plan, actor)
         also()
 
     hospital.database.write(write)
@@ -162,10 +168,11 @@ def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
 def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Actor) -> None:
     database, item, now = hospital.database, verdict.item, hospital.clock.now()
     placed = any(item in visit.items for visit in plan.visits)
-    reason = "booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason)
+    barred = "no_service" if _barred(plan, item, now) else ""
+    reason = barred or ("booked" if placed or item.appointment else plan.unplaced.get(item.id, verdict.reason))
     if item.appointment and not placed and item.reason == "no_show":
         reason = "no_show"  # a missed visit keeps its items until somebody decides, and the desk its task
-    task = "" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk)
+    task = barred or ("" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk))
     database.rows(
         UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
         maybe_epoch(verdict.earliest), reason, item.id,
@@ -208,15 +215,26 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
         kept_by_us = visit.mode != "external" and visit.state in ("booked", "tentative")
         if not kept_by_us or visit.id in planned or not own:
             continue
-        covered = all(verdict.covers(visit.starts_at) for verdict in own)
+        now = hospital.clock.now()
+        covered = all(verdict.covers(visit.starts_at) and not _barred(plan, verdict.item, now) for verdict in own)
         # What became unpaid with its patient's discharge is booked again only once it is paid.
         kept = visit.state == "booked" or all(verdict.item.release for verdict in own)
         after = "booked" if covered and kept else "tentative"
         if after != visit.state:
             reason = "gate open again" if covered else "gate closed again"
             visits.change_state(
-                hospital.database, visit.id, visit.version, visit.state, after, actor, hospital.clock.now(), reason=reason
+                hospital.database, visit.id, visit.version, visit.state, after, actor, now, reason=reason
             )
+
+
+def _barred(plan: Plan, item: OpenItem, now: datetime) -> bool:
+    """Whether an item is booked, and to come, where its patient is beyond the limits of sex, age or weight."""
+    state = plan.snapshot
+    visit = next((visit for visit in state.visits if visit.id == item.appointment), None)
+    if visit is None or visit.state not in ("booked", "tentative"):
+        return False
+    weight = item.order.known("weight_kg")
+    return state.catalogue.barred(item.view.item.code, visit.group, state.patient, weight, now.date())
 
 
 def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> int:

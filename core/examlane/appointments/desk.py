@@ -46,6 +46,10 @@ NEXT_STEPS = {
     "outside_roster": Text("补排班，或与患者改约", "add a roster, or give the patient another time"),
     "overlap": Text("与患者改约其中一项", "give the patient another time for one of them"),
     "external_differences": Text("查看差异清单并更正", "read the list of differences and correct them"),
+    "no_group_day": Text("另选团检日或手工预约", "choose another group day, or book by hand"),
+    "possible_duplicate": Text("核对身份，必要时合并患者", "check who it is, and have the records merged"),
+    "merge_overlap": Text("与患者核实后改约或取消其一", "ask the patient, then move or cancel one of them"),
+    "merge_undone": Text("逐项核对合并期间新增内容的归属", "check whom everything belongs to that came while merged"),
     REST: Text("询问患者是否重新安排其余检查", "ask whether the others are to be planned again"),
 }  # fmt: skip
 MEMBER_CANCELLED = Text(
@@ -61,15 +65,15 @@ JOIN exam_order o ON o.id = oi.order_id WHERE a.id = ? ORDER BY oi.id"""
 def open_task(
     database: Database, code: str, department: str, patient: int | None, order_item: int | None, now: datetime,
     deadline: timedelta, *, appointment: int | None = None, reason: Text | None = None,
-) -> None:  # fmt: skip
-    """Open a task unless the same one is open for this item; inside a write transaction."""
+) -> int | None:  # fmt: skip
+    """Open a task and return its id, unless the same one is open for this item; inside a write transaction."""
     open_already = order_item is not None and database.value(
         "SELECT 1 FROM desk_task WHERE order_item_id = ? AND code = ? AND closed_at IS NULL", order_item, code
     )
     if open_already:
-        return
+        return None
     words, step = reason or text(code), NEXT_STEPS.get(code, NEXT_STEPS["rule_unavailable"])
-    database.insert(
+    return database.insert(
         DeskTask, code=code, department=department, owner=OWNERS.get(code, "registrar"), patient=patient,
         order_item=order_item, appointment=appointment, reason=dump({"zh": words.zh, "en": words.en}),
         next_step=dump({"zh": step.zh, "en": step.en}), opened_at=epoch(now), deadline_at=epoch(now + deadline),

@@ -43,14 +43,20 @@ class ServiceEntry:
     valid_to: str
 
     def serves(self, patient: PatientView, encounter: EncounterView, weight_kg: float | None, day: date) -> bool:
-        age = patient.age_on(day)
         return (
             (not self.encounter_classes or encounter.encounter_class in self.encounter_classes)
-            and (not self.sex or patient.sex == self.sex)
-            and (age is None or (self.min_age or 0) <= age <= (200 if self.max_age is None else self.max_age))
-            and (weight_kg is None or self.max_weight_kg is None or weight_kg <= self.max_weight_kg)
+            and self.fits(patient, weight_kg, day)
             and (not self.valid_from or self.valid_from <= day.isoformat())
             and (not self.valid_to or day.isoformat() <= self.valid_to)
+        )
+
+    def fits(self, patient: PatientView, weight_kg: float | None, day: date) -> bool:
+        """Whether a patient is within the limits of sex, age and weight."""
+        age = patient.age_on(day)
+        return (
+            (not self.sex or patient.sex == self.sex)
+            and (age is None or (self.min_age or 0) <= age <= (200 if self.max_age is None else self.max_age))
+            and (weight_kg is None or self.max_weight_kg is None or weight_kg <= self.max_weight_kg)
         )
 
     def for_needs(self, needs: frozenset[str]) -> ServiceView:
@@ -122,6 +128,11 @@ class Catalogue:
             for service in self.services(code)
             if service.serves(patient, encounter, weight_kg, day)
         )
+
+    def barred(self, code: str, group: str, patient: PatientView, weight_kg: float | None, day: date) -> bool:
+        """Whether a group does this exam, but not for this patient."""
+        services = [service for service in self.services(code) if service.view.group == group]
+        return bool(services) and not any(service.fits(patient, weight_kg, day) for service in services)
 
     def resources(self, group: str) -> tuple[int, ...]:
         if group not in self._resources:

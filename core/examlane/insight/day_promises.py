@@ -58,4 +58,39 @@ AND o.state = 'active' AND o.id <> r.id AND o.until_at > r.from_at AND o.from_at
     ),
 )
 
-DAY: tuple[Invariant, ...] = (*SUSPENSIONS, *NO_SHOWS)
+PATIENTS = (
+    Invariant(
+        "merged_empty",
+        Text(
+            "已合并的患者名下没有内容，只指向一个未合并的患者",
+            "a merged patient has nothing left and leads to one who is not",
+        ),
+        " UNION ALL ".join(
+            f"SELECT '{table} ' || t.id FROM {table} t JOIN patient p ON p.id = t.patient_id "
+            "WHERE p.merged_into_id IS NOT NULL"
+            for table in ("patient_identifier", "encounter", "exam_order", "order_item", "appointment", "evidence")
+        )
+        + """ UNION ALL SELECT 'patient ' || p.id FROM patient p JOIN patient k ON k.id = p.merged_into_id
+WHERE k.merged_into_id IS NOT NULL""",
+    ),
+    Invariant(
+        "one_owner",
+        Text("就诊、申请单、项目属于同一患者", "an encounter, its orders and their items belong to one patient"),
+        """SELECT o.number FROM exam_order o JOIN encounter e ON e.id = o.encounter_id WHERE e.patient_id <> o.patient_id
+UNION ALL SELECT i.key FROM order_item i JOIN exam_order o ON o.id = i.order_id WHERE i.patient_id <> o.patient_id
+UNION ALL SELECT a.number FROM appointment a JOIN encounter e ON e.id = a.encounter_id WHERE a.patient_id <> e.patient_id""",
+    ),
+)
+
+CHECKUPS = (
+    Invariant(
+        "checkup_quota",
+        Text("团检每日名额不超、与已约人数一致", "no group day has more people than its quota, and it counts who is booked"),
+        """SELECT 'quota ' || q.id FROM checkup_quota q LEFT JOIN (SELECT quota_id, count(*) AS people FROM checkup_person
+WHERE state = 'booked' GROUP BY quota_id) p ON p.quota_id = q.id
+WHERE q.taken > q.seats OR q.taken <> coalesce(p.people, 0)
+UNION ALL SELECT 'person ' || id FROM checkup_person WHERE (state = 'booked') <> (quota_id IS NOT NULL)""",
+    ),
+)
+
+DAY: tuple[Invariant, ...] = (*SUSPENSIONS, *NO_SHOWS, *PATIENTS, *CHECKUPS)

@@ -45,7 +45,7 @@ def record(
     def store() -> int:
         patient = patients.get(database, evidence.patient)
         receipts.keep(database, key, "patient", str(patient), epoch(now))
-        patients.touch(database, patient)
+        patient = patients.touch(database, patient)
         database.insert(
             Evidence, patient=patient, kind=evidence.kind, outcome=evidence.outcome, scope=evidence.scope,
             data=dump(dict(evidence.data)), observed_at=epoch(evidence.observed_at),

@@ -79,6 +79,8 @@ class OrderData:
     verified: bool = False
     provisional: bool = False
     """Whether an emergency was examined before its order was written: another order will replace this one."""
+    waits: str = ""
+    """The reason for which its items are not booked by themselves."""
     carry_payment: bool = False
     """Whether what was paid for the replaced order counts for this one."""
 
@@ -142,8 +144,7 @@ def record(
 
     def store() -> int:
         receipts.keep(database, key, "order", order.number, epoch(now))
-        patient = patients.register(database, order.patient)
-        patients.touch(database, patient)
+        patient = patients.touch(database, patients.register(database, order.patient))
         encounter = _encounter(database, order.encounter, patient)
         encounter_class = database.value("SELECT encounter_class FROM encounter WHERE id = ?", encounter)
         version = _make_room(database, order.number, patient)
@@ -211,7 +212,7 @@ def _store(
     )  # fmt: skip
     for line in order.lines:
         release = _released_by(settings.release[encounter_class], catalogue.item(line.item), order.verified)
-        _insert_line(database, catalogue, order.number, key, patient, line, release, now)
+        _insert_line(database, catalogue, order.number, key, patient, line, release, now, order.waits)
 
 
 def context_as_data(context: Mapping[str, Fact]) -> dict[str, Any]:
@@ -234,12 +235,12 @@ def add_line(
 
 def _insert_line(
     database: Database, catalogue: Catalogue, number: str, order: int, patient: int, line: OrderLine, release: str,
-    now: datetime,
+    now: datetime, waits: str = "",
 ) -> None:  # fmt: skip
     database.insert(
         OrderItem, key=f"{number}/{line.line}", order=order, patient=patient, line=line.line,
         item=catalogue.item_id(line.item), confirmed=dump(dict(line.confirmations)), release=release, price=line.price,
-        released_at=epoch(now) if release else None,
+        released_at=epoch(now) if release else None, reason=waits,
     )  # fmt: skip
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from examlane.domain import Sex, Text
+from examlane.domain import Fact, Sex, Text
 from examlane.errors import NotFound, Refused, StalePlan
 from examlane.storage.database import Database
+from examlane.storage.fields import instant
 from examlane.storage.models import Patient, PatientIdentifier
 
 FIND = """SELECT p.id, p.merged_into_id FROM patient_identifier i JOIN patient p ON p.id = i.patient_id
 WHERE i.kind = ? AND i.value = ?"""
+# What was recorded of him before a merge is his too; a fact without a time was observed when it was recorded.
+FACTS = """SELECT f.name, f.value, coalesce(f.observed_at, f.recorded_at), f.source FROM patient_fact f
+JOIN patient p ON p.id = f.patient_id WHERE p.id = ? OR p.merged_into_id = ?
+ORDER BY coalesce(f.observed_at, f.recorded_at), f.recorded_at, f.id"""
 BUMP = """UPDATE patient SET version = version + 1 WHERE id = ? AND version = ?
 RETURNING (SELECT value FROM setting WHERE name = 'rollout')"""
 TWO_PEOPLE = Text("标识属于不同的患者，请先合并", "the identifiers belong to different patients: merge them first")
@@ -64,6 +70,11 @@ def get(database: Database, identifier: Identifier) -> int:
     return patient
 
 
+def current(database: Database, patient: int) -> int:
+    """The patient an internal id stands for now: it may have been written down before a merge."""
+    return database.value("SELECT coalesce(merged_into_id, id) FROM patient WHERE id = ?", patient) or patient
+
+
 def register(database: Database, data: PatientData) -> int:
     """The patient's id, registered now if unknown; new identifiers are added. Inside a write transaction."""
     known = _known(database, data.identifiers)
@@ -79,6 +90,12 @@ def register(database: Database, data: PatientData) -> int:
     return patient
 
 
+def facts(database: Database, patient: int) -> dict[str, Fact]:
+    """The newest clinical facts that hold for a patient, whatever is ordered."""
+    rows = database.rows(FACTS, patient, patient)
+    return {name: Fact(json.loads(value), instant(observed_at), source) for name, value, observed_at, source in rows}
+
+
 def bump(database: Database, patient: int, version: int) -> int:
     """First statement of every write on a patient's orders, gates and appointments; raises `StalePlan` if too late."""
     rows = database.rows(BUMP, patient, version)
@@ -87,9 +104,10 @@ def bump(database: Database, patient: int, version: int) -> int:
     return rows[0][0] or 0
 
 
-def touch(database: Database, patient: int) -> None:
-    """Take the patient for a write that does not depend on what was read before."""
-    database.rows("UPDATE patient SET version = version + 1 WHERE id = ? RETURNING version", patient)
+def touch(database: Database, patient: int) -> int:
+    """Take the patient for a write that does not depend on what was read before; returns whom he was merged into."""
+    kept = database.value("UPDATE patient SET version = version + 1 WHERE id = ? RETURNING merged_into_id", patient)
+    return touch(database, kept) if kept else patient
 
 
 def masked(name: str) -> str:

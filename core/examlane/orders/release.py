@@ -90,8 +90,7 @@ def pay(
         audit.record(database, actor, "payment.report", "order", payment.order, epoch(now), items=len(paid))
         if not items:
             return Recorded(None)
-        patient = items[0].patient
-        patients.touch(database, patient)
+        patient = patients.touch(database, items[0].patient)
         awaits_others = bool(settings.planning_window) and database.value(UNPAID, patient, payment.order) > 0
         due = epoch(now + settings.planning_window) if awaits_others else epoch(now)
         jobs.mark_due(database, patient, due)
@@ -166,10 +165,10 @@ def verify(database: Database, order: str, actor: Actor, now: datetime, key: Req
                 "UPDATE order_item SET release = 'verified', released_at = ? WHERE id = ? AND release = '' RETURNING id",
                 epoch(now), item,
             )  # fmt: skip
-        patients.touch(database, rows[0][2])
-        jobs.mark_due(database, rows[0][2], epoch(now))
+        patient = patients.touch(database, rows[0][2])
+        jobs.mark_due(database, patient, epoch(now))
         audit.record(database, actor, "order.verify", "order", order, epoch(now))
-        return int(rows[0][2])
+        return patient
 
     return database.write(store)
 

@@ -35,7 +35,7 @@ from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.reasons import REASONS
 
 UNAVAILABLE_NEXT = Text("联系科室登记台", "contact the department's desk")
-LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended", "discharged")
+LEFT_TO_PEOPLE = ("cancelled", "no_show", "not_done", "suspended", "discharged", "group_day")
 """After these an item is booked again only when somebody asks for it."""
 NOT_PAID = ("part_paid", "refund_requested", "refunded")
 """States of a payment that are reasons of their own."""

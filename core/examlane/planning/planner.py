@@ -69,9 +69,11 @@ class Plan:
 
 
 class Planner:
-    """Plans the bookable items of one snapshot, none of them before the business date `since`."""
+    """Plans the bookable items of one snapshot, none of them before the business date `since` or after `until`."""
 
-    def __init__(self, hospital: Hospital, snapshot: Snapshot, now: datetime, since: date | None = None) -> None:
+    def __init__(
+        self, hospital: Hospital, snapshot: Snapshot, now: datetime, since: date | None = None, until: date | None = None
+    ) -> None:
         self.hospital = hospital
         self.snapshot = snapshot
         self.now = now
@@ -81,7 +83,8 @@ class Planner:
         self.calendar = snapshot.catalogue.calendar
         today = self.calendar.day_of(now)
         first = max(today, since or today)
-        self.days = days_from(first, max(1, hospital.settings.horizon_days - (first - today).days))
+        last = (until - first).days + 1 if until else hospital.settings.horizon_days
+        self.days = days_from(first, max(1, min(last, hospital.settings.horizon_days - (first - today).days)))
         self.not_before = self.calendar.midnight(first)
         self.allocator = Allocator(hospital, snapshot, self.rollout, self.judge, self.budget, self.days, now)
 

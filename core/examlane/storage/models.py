@@ -258,7 +258,7 @@ class Patient(Table):
     name = CharField(max_length=64)
     sex = CharField(max_length=8, default="unknown")
     birth_date = DayField(null=True)
-    phone = CharField(max_length=32, default="")
+    phone = CharField(max_length=32, default="", index=True)
     region = CharField(max_length=16, default="")
     out_of_town = FlagField(default=0)
     died_at = InstantField(null=True)
@@ -283,7 +283,7 @@ class PatientFact(Table):
 class PatientIdentifier(Table):
     patient = ForeignKeyField(Patient)
     kind = CharField(max_length=32)
-    value = CharField(max_length=64)
+    value = CharField(max_length=64, index=True)
 
     class Meta:
         indexes = ((("kind", "value"), True),)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from examlane_api.demo.kinds import corrections, golive, noshow, ordinary, suspensions, waiting, wards
+from examlane_api.demo.kinds import (
+    checkups,
+    corrections,
+    golive,
+    noshow,
+    ordinary,
+    patients,
+    suspensions,
+    waiting,
+    wards,
+)
 from examlane_api.demo.kinds.kind import Kind
 
 PLAIN = ordinary.PLAIN
 KINDS: tuple[Kind, ...] = (
     *ordinary.KINDS,
+    *checkups.KINDS,
     *corrections.KINDS,
     *golive.KINDS,
     *noshow.KINDS,
+    *patients.KINDS,
     *suspensions.KINDS,
     *waiting.KINDS,
     *wards.KINDS,

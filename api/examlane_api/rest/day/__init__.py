@@ -6,10 +6,12 @@ from flask_smorest import Blueprint
 
 from examlane_api.rest.day import (
     arrival,
+    checkups,
     corrections,
     encounters,
     golive,
     noshow,
+    patients,
     policies,
     reminders,
     suspensions,
@@ -18,10 +20,12 @@ from examlane_api.rest.day import (
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     arrival.blp,
+    checkups.blp,
     corrections.blp,
     encounters.blp,
     golive.blp,
     noshow.blp,
+    patients.blp,
     policies.blp,
     reminders.blp,
     suspensions.blp,

@@ -1,0 +1,64 @@
+"""Patients merged, parted and updated between all other commands: what stands stays where it is."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from examlane import Fact
+from examlane.corrections import merging, patient_updates
+from examlane.corrections.patient_updates import PatientUpdate
+from examlane.orders import patients
+from examlane.orders.patients import Identifier
+from examlane.records.audit import SYSTEM
+from examlane.testing import TESTER
+from tests.day.machine import PATIENTS, Day
+
+
+def card(patient: str) -> Identifier:
+    return Identifier("card", patient)
+
+
+class PeopleRules(Day):
+    """Beside the model: a settling may give a place to whom there was none for."""
+
+    def known(self, patient: str) -> bool:
+        return patients.find(self.hospital.database, [card(patient)]) is not None
+
+    def settled_again(self) -> None:
+        for item in self.model.values():
+            if "no_time" in item.stands:
+                item.stands = item.stands | {"booked"}
+
+    @rule(keep=st.sampled_from(PATIENTS), gone=st.sampled_from(PATIENTS))
+    def merge(self, keep: str, gone: str) -> None:
+        assume(keep != gone and self.known(keep) and self.known(gone))
+        found = merging.merge(self.hospital, card(keep), card(gone), TESTER)
+        assert found.state == "merged"
+        self.settled_again()
+
+    @rule()
+    def part(self) -> None:
+        number = self.hospital.database.value("SELECT max(id) FROM patient_merge WHERE undone_at IS NULL")
+        assume(number)
+        assert merging.undo(self.hospital, number, TESTER).state == "undone"
+        self.settled_again()
+
+    @rule(keep=st.sampled_from(PATIENTS))
+    def merge_with_himself(self, keep: str) -> None:
+        assume(self.known(keep))
+        assert self.refused(lambda: merging.merge(self.hospital, card(keep), card(keep), TESTER))
+
+    @rule(patient=st.sampled_from(PATIENTS), weight=st.integers(40, 90))
+    def update_a_patient(self, patient: str, weight: int) -> None:
+        assume(self.known(patient))
+        reported = PatientUpdate(card(patient), birth_date=date(1980, 1, 1), facts={"weight_kg": Fact(weight)})
+        patient_updates.update(self.hospital, reported, TESTER)
+        self.settled_again()
+
+    def periodic_work(self) -> None:
+        merging.close_resolved(self.hospital, SYSTEM)
+        super().periodic_work()
