@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 import uuid
 from collections.abc import Callable
 from importlib import import_module
@@ -16,7 +17,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.day.machine import Day
 
-EXAMPLES, STEPS = 15, 30
+EXAMPLES, STEPS = int(os.environ.get("DAY_EXAMPLES", "8")), 25
+"""More of them, for a longer search: `DAY_EXAMPLES=200 pytest tests/day/test_any_order.py`."""
 
 
 def areas() -> list[type[Day]]:

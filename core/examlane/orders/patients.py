@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from examlane.domain import Fact, Sex, Text
+from examlane.domain import Sex, Text
 from examlane.errors import NotFound, Refused, StalePlan
 from examlane.storage.database import Database
-from examlane.storage.fields import instant
 from examlane.storage.models import Patient, PatientIdentifier
 
 FIND = """SELECT p.id, p.merged_into_id FROM patient_identifier i JOIN patient p ON p.id = i.patient_id
 WHERE i.kind = ? AND i.value = ?"""
 # What was recorded of him before a merge is his too; a fact without a time was observed when it was recorded.
-FACTS = """SELECT f.name, f.value, coalesce(f.observed_at, f.recorded_at), f.source FROM patient_fact f
-JOIN patient p ON p.id = f.patient_id WHERE p.id = ? OR p.merged_into_id = ?
-ORDER BY coalesce(f.observed_at, f.recorded_at), f.recorded_at, f.id"""
 BUMP = """UPDATE patient SET version = version + 1 WHERE id = ? AND version = ?
 RETURNING (SELECT value FROM setting WHERE name = 'rollout')"""
 TWO_PEOPLE = Text("标识属于不同的患者，请先合并", "the identifiers belong to different patients: merge them first")
@@ -88,12 +83,6 @@ def register(database: Database, data: PatientData) -> int:
         if identifier not in known:
             database.insert(PatientIdentifier, patient=patient, kind=identifier.kind, value=identifier.value)
     return patient
-
-
-def facts(database: Database, patient: int) -> dict[str, Fact]:
-    """The newest clinical facts that hold for a patient, whatever is ordered."""
-    rows = database.rows(FACTS, patient, patient)
-    return {name: Fact(json.loads(value), instant(observed_at), source) for name, value, observed_at, source in rows}
 
 
 def bump(database: Database, patient: int, version: int) -> int:

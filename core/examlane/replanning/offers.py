@@ -10,7 +10,7 @@ from examlane.appointments import choosing
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity import withheld
 from examlane.domain import Text
-from examlane.errors import Conflict, NotFound
+from examlane.errors import Conflict, NotFound, Refused
 from examlane.hospital import Hospital
 from examlane.orders import patients
 from examlane.records import audit, events, receipts
@@ -94,10 +94,16 @@ def accept(hospital: Hospital, offer: int, actor: Actor, key: RequestKey | None 
     if found.state != "open" or found.expires_at <= hospital.clock.now():
         raise Conflict("offer_gone", GONE)
     entry = waitlist.entry_of(hospital.database, found.entry)
-    return choosing.take_offered(
-        hospital, entry.waiting, found.group, found.starts_at, seats_of(hospital.database, found.freed),
-        partial(_accepted, hospital, found, actor), actor, key, by_patient=True,
-    )  # fmt: skip
+    try:
+        return choosing.take_offered(
+            hospital, entry.waiting, found.group, found.starts_at, seats_of(hospital.database, found.freed),
+            partial(_accepted, hospital, found, actor), actor, key, by_patient=True,
+        )  # fmt: skip
+    except Refused as refusal:
+        # Whoever was faster has taken the seats: then it is not the rules that forbid this time.
+        if refusal.code != "offer_gone" and find(hospital.database, offer).state != "open":
+            raise Conflict("offer_gone", GONE) from refusal
+        raise
 
 
 def _accepted(hospital: Hospital, found: OfferView, actor: Actor) -> None:
