@@ -301,9 +301,34 @@ class StaffSession(Table):
 
 
 class ApiClient(Table):
+    """A system that speaks to us. `scopes` and `departments` empty: all that its role may; `per_minute` 0: no limit."""
+
     code = CharField(max_length=64, unique=True)
     name = CharField(max_length=64)
-    secret_hash = CharField(max_length=64)
     role = CharField(max_length=32, default="integration")
+    method = CharField(max_length=8, default="bearer")
     departments = JsonField(default="[]")
+    scopes = JsonField(default="[]")
+    per_minute = IntegerField(default=0)
     disabled = FlagField(default=0)
+
+
+class ClientSecret(Table):
+    """A key of a client: its fingerprint, or, where it signs, the key itself sealed under the hospital's."""
+
+    client = ForeignKeyField(ApiClient)
+    digest = CharField(max_length=64, default="")
+    sealed = CharField(max_length=200, default="")
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+
+
+class ClientNonce(Table):
+    """A number used once, so that a signed request that somebody has heard cannot be sent again."""
+
+    client = ForeignKeyField(ApiClient, index=False)
+    nonce = CharField(max_length=128)
+    expires_at = InstantField(index=True)
+
+    class Meta:
+        indexes = ((("client", "nonce"), True),)

@@ -1,4 +1,4 @@
-CREATE TABLE "api_client" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "code" VARCHAR(64) NOT NULL, "name" VARCHAR(64) NOT NULL, "secret_hash" VARCHAR(64) NOT NULL, "role" VARCHAR(32) NOT NULL, "departments" TEXT NOT NULL, "disabled" SMALLINT NOT NULL);
+CREATE TABLE "api_client" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "code" VARCHAR(64) NOT NULL, "name" VARCHAR(64) NOT NULL, "role" VARCHAR(32) NOT NULL, "method" VARCHAR(8) NOT NULL, "departments" TEXT NOT NULL, "scopes" TEXT NOT NULL, "per_minute" INTEGER NOT NULL, "disabled" SMALLINT NOT NULL);
 CREATE UNIQUE INDEX "api_client_code" ON "api_client" ("code");
 CREATE TABLE "patient" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "name" VARCHAR(64) NOT NULL, "sex" VARCHAR(8) NOT NULL, "birth_date" VARCHAR(10), "phone" VARCHAR(32) NOT NULL, "region" VARCHAR(16) NOT NULL, "out_of_town" SMALLINT NOT NULL, "version" INTEGER NOT NULL, "merged_into_id" BIGINT, FOREIGN KEY ("merged_into_id") REFERENCES "patient" ("id"));
 CREATE INDEX "patient_merged_into_id" ON "patient" ("merged_into_id");
@@ -66,6 +66,11 @@ CREATE INDEX "slot_day" ON "slot" ("day", "resource_id");
 CREATE TABLE "claim" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "appointment_id" BIGINT NOT NULL, "segment" INTEGER NOT NULL, "slot_id" BIGINT NOT NULL, "resource_id" BIGINT NOT NULL, "role" VARCHAR(32) NOT NULL, "seats" INTEGER NOT NULL CHECK (seats > 0), "released_at" BIGINT, FOREIGN KEY ("appointment_id") REFERENCES "appointment" ("id"), FOREIGN KEY ("slot_id") REFERENCES "slot" ("id"), FOREIGN KEY ("resource_id") REFERENCES "resource" ("id"));
 CREATE INDEX "claim_appointment_id" ON "claim" ("appointment_id");
 CREATE INDEX "claim_slot_id" ON "claim" ("slot_id");
+CREATE TABLE "client_nonce" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "client_id" BIGINT NOT NULL, "nonce" VARCHAR(128) NOT NULL, "expires_at" BIGINT NOT NULL, FOREIGN KEY ("client_id") REFERENCES "api_client" ("id"));
+CREATE INDEX "client_nonce_expires_at" ON "client_nonce" ("expires_at");
+CREATE UNIQUE INDEX "client_nonce_client_id_nonce" ON "client_nonce" ("client_id", "nonce");
+CREATE TABLE "client_secret" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "client_id" BIGINT NOT NULL, "digest" VARCHAR(64) NOT NULL, "sealed" VARCHAR(200) NOT NULL, "created_at" BIGINT NOT NULL, "expires_at" BIGINT, FOREIGN KEY ("client_id") REFERENCES "api_client" ("id"));
+CREATE INDEX "client_secret_client_id" ON "client_secret" ("client_id");
 CREATE TABLE "department_plugin" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "department_id" BIGINT NOT NULL, "plugin" VARCHAR(64) NOT NULL, "stage" VARCHAR(8) NOT NULL, "pilot_percent" INTEGER NOT NULL, "required" SMALLINT NOT NULL, "position" INTEGER NOT NULL, "settings" TEXT NOT NULL, "changed_by" VARCHAR(64) NOT NULL, "changed_at" BIGINT, "version" INTEGER NOT NULL, FOREIGN KEY ("department_id") REFERENCES "department" ("id"));
 CREATE INDEX "department_plugin_department_id" ON "department_plugin" ("department_id");
 CREATE UNIQUE INDEX "department_plugin_department_id_plugin" ON "department_plugin" ("department_id", "plugin");
