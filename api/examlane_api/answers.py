@@ -14,6 +14,7 @@ from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.insight.trials import Decision, Trial
+from examlane.records.dead_letters import EventRow
 from examlane.storage.fields import instant, maybe_instant
 
 
@@ -48,6 +49,14 @@ class Answers:
             "automatic": status.automatic, "fallback": status.fallback, "items": list(status.items),
             "preparation": list(status.preparation), "explanation": status.explanation, "no_show": status.no_show,
             "hold_expires_at": self.time(status.hold_expires_at),
+        }  # fmt: skip
+
+    def event(self, row: EventRow) -> dict[str, Any]:
+        return {
+            "event_id": row.event_id, "peer": row.peer, "subject": row.subject, "subject_key": row.subject_key,
+            "sequence": row.sequence, "kind": row.kind, "payload": dict(row.payload),
+            "created_at": self.time(row.created_at), "due_at": self.time(row.due_at), "attempts": row.attempts,
+            "sent_at": self.time(row.sent_at), "state": row.state, "error": row.error,
         }  # fmt: skip
 
     def judgements(self, found: Iterable[Judgement]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from examlane.hospital import Hospital
 from examlane_api import pages, soap
 from examlane_api.keyring import Keyring
 from examlane_api.rate import RateLimiter
-from examlane_api.rest import api, appointments, day, departments, orders, rules
+from examlane_api.rest import api, appointments, day, departments, orders, peers, rules
 
 MAX_BODY = 4 * 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,7 +44,7 @@ def create_app(hospital: Hospital, secret_key: str, address: str = "", keyring: 
         hospital.database.value("SELECT 1")
         return {"status": "recycle" if hospital.dispatcher.must_recycle else "ok"}
 
-    api.register(app, [orders.blp, appointments.blp, departments.blp, rules.blp, *day.BLUEPRINTS])
+    api.register(app, [orders.blp, appointments.blp, departments.blp, peers.blp, rules.blp, *day.BLUEPRINTS])
     soap.register(app, hospital, address)
     pages.register(app, hospital)
     return app

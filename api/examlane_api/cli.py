@@ -21,6 +21,7 @@ from examlane_api import identity, keyring
 from examlane_api.app import create_app
 from examlane_api.commands import hospital
 from examlane_api.commands.clients import clients
+from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.rules import rules
 from examlane_api.peers import webhook_send
@@ -67,7 +68,9 @@ def work(once: bool) -> None:
     stop = threading.Event()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        worker.run(hospital(), webhook_send(), (lambda seconds: seconds > 0) if once else stop.wait)
+        here = hospital()
+        send = webhook_send(here.clock, keyring.from_environment())
+        worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 
@@ -123,7 +126,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, plugins, rules):
+for group in (clients, events, peers, plugins, rules):
     cli.add_command(group)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from examlane.appointments import booking, reporting, status
 from examlane.hospital import Hospital
+from examlane.records import dead_letters
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
 from examlane.storage.fields import epoch
@@ -24,6 +25,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
     if replay.subject == "patient":
         _finish(hospital, int(key), actor)
         return answers.items(status.of_patient(hospital, int(key)))
+    if replay.subject == "event":
+        return answers.event(dead_letters.show(hospital.database, key)[0])
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
     _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)

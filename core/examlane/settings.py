@@ -33,6 +33,8 @@ class Settings:
     hook_seconds: float = 0.3
     booking_seconds: float = 1.0
     desk_deadline: timedelta = timedelta(hours=4)
+    archive: timedelta = timedelta(days=30)
+    """How long what was sent to peers and answered by them is kept."""
     pilot_salt: str = "examlane"
     release: Mapping[str, str] = field(
         default_factory=lambda: {

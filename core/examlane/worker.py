@@ -21,6 +21,7 @@ from examlane.visit import BookingRequest
 
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
+FORGET_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
     missed = noshow.sweep(hospital) if jobs.take_tick(hospital.database, "no_show", now, SWEEP_SECONDS) else 0
     if jobs.take_tick(hospital.database, "publish", now, PUBLISH_SECONDS):
         publish(hospital)
+    if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
+        events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
     asked = _ask_shadows(hospital, now)
     return Round(settled, expired, missed, asked, events.deliver_due(hospital.database, send, now))
 
