@@ -28,7 +28,7 @@ from engines import database_url
 
 from examlane.hospital import Hospital
 from examlane.insight import invariants
-from examlane_api import identity
+from examlane_api import clients
 
 CLIENTS = (1, 8)
 RECORDINGS = 3
@@ -79,11 +79,11 @@ def _options() -> argparse.Namespace:
 def _measure(url: str, length: Length, profile: bool) -> dict[str, Any]:
     here = hospital.connect(url)
     recordings = {item: _record(here, item) for item in hospital.ITEMS}
-    token = identity.add_client(here.database, "benchmark", "benchmark")
+    token = clients.add(here.database, "benchmark", "benchmark")
     server = load.Server(url)
-    clients = load.Clients(max(CLIENTS), url, recordings, server.port, token)
-    rounds = _rounds(clients, length)
-    clients.close()
+    callers = load.Clients(max(CLIENTS), url, recordings, server.port, token)
+    rounds = _rounds(callers, length)
+    callers.close()
     server.close()
     parts = costs.measure(here, lambda number: _book(here, "T", number), length.timed)
     if profile:
@@ -94,7 +94,7 @@ def _measure(url: str, length: Length, profile: bool) -> dict[str, Any]:
     broken = invariants.check(here.database, clock=here.clock)
     here.close()
     return {
-        "clients": {str(count): _summary(rounds[count]) for count in CLIENTS},
+        "callers": {str(count): _summary(rounds[count]) for count in CLIENTS},
         "costs": asdict(parts),
         "unbooked": dict(reasons),
         "broken_invariants": [violation.id for violation in broken],

@@ -21,6 +21,12 @@ class Caller:
     channel: str
     departments: frozenset[str] = frozenset()
     title: str = ""
+    scopes: frozenset[str] = frozenset()
+    per_minute: int = 0
+
+    def within(self, operation: str) -> bool:
+        """Whether an operation lies within the caller's scopes: named whole, or by its area (`appointment.*`)."""
+        return not self.scopes or not self.scopes.isdisjoint((operation, operation.partition(".")[0] + ".*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,15 @@ def operations() -> Mapping[str, Operation]:
     }
 
 
+def is_scope(name: str) -> bool:
+    """Whether a name is an operation of the permission file, or an area of it with `.*`."""
+    return name in operations() or name in {each.partition(".")[0] + ".*" for each in operations()}
+
+
 def may(caller: Caller | None, operation: str, department: str = "") -> bool:
     """Whether a caller may do an operation, on things of a department where the operation is bound to one."""
     row = operations().get(operation)
-    if caller is None or row is None or caller.role not in row.roles:
+    if caller is None or row is None or caller.role not in row.roles or not caller.within(operation):
         return False
     bound = row.by_department and caller.departments and department
     return not bound or department in caller.departments

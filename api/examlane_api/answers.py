@@ -24,6 +24,7 @@ from examlane.golive.received import Received
 from examlane.insight.trials import Decision, Trial
 from examlane.orders.patients import masked
 from examlane.reasons import text
+from examlane.records.dead_letters import EventRow
 from examlane.replanning.closing import KINDS
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
 from examlane.replanning.suspensions import Foreseen, Preview
@@ -146,6 +147,14 @@ class Answers:
         times = {name: self.time(maybe_instant(found[name])) for name in ("started_at", "finished_at") if name in found}
         refused = [{**one, "text": words(text(one["code"]))} for one in found.get("refused", ())]
         return {**found, **times, "refused": refused}
+
+    def event(self, row: EventRow) -> dict[str, Any]:
+        return {
+            "event_id": row.event_id, "peer": row.peer, "subject": row.subject, "subject_key": row.subject_key,
+            "sequence": row.sequence, "kind": row.kind, "payload": dict(row.payload),
+            "created_at": self.time(row.created_at), "due_at": self.time(row.due_at), "attempts": row.attempts,
+            "sent_at": self.time(row.sent_at), "state": row.state, "error": row.error,
+        }  # fmt: skip
 
     def judgements(self, found: Iterable[Judgement]) -> dict[str, Any]:
         return {"items": [self._judgement(judgement) for judgement in found]}

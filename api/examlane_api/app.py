@@ -10,14 +10,19 @@ from flask import Flask, g, request
 
 from examlane.hospital import Hospital
 from examlane_api import pages, soap
-from examlane_api.rest import api, appointments, day, departments, orders, rules
+from examlane_api.keyring import Keyring
+from examlane_api.rate import RateLimiter
+from examlane_api.rest import api, appointments, day, departments, orders, peers, rules
 
 MAX_BODY = 4 * 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(hospital: Hospital, secret_key: str, address: str = "") -> Flask:
-    """The web application of a hospital. `secret_key` signs sessions and has no default; `address` is shown in WSDLs."""
+def create_app(hospital: Hospital, secret_key: str, address: str = "", keyring: Keyring | None = None) -> Flask:
+    """The web application of a hospital. `secret_key` signs sessions and has no default; `address` is shown in WSDLs.
+
+    Without a `keyring` no client that signs its requests is recognised.
+    """
     app = Flask("examlane_api")
     app.config |= {
         "SECRET_KEY": secret_key,
@@ -27,7 +32,7 @@ def create_app(hospital: Hospital, secret_key: str, address: str = "") -> Flask:
         "SESSION_COOKIE_SECURE": address.startswith("https:"),
     }
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["examlane"] = hospital
+    app.extensions |= {"examlane": hospital, "examlane.keyring": keyring, "examlane.rate": RateLimiter()}
 
     @app.before_request
     def name_request() -> None:
@@ -39,7 +44,7 @@ def create_app(hospital: Hospital, secret_key: str, address: str = "") -> Flask:
         hospital.database.value("SELECT 1")
         return {"status": "recycle" if hospital.dispatcher.must_recycle else "ok"}
 
-    api.register(app, [orders.blp, appointments.blp, departments.blp, rules.blp, *day.BLUEPRINTS])
+    api.register(app, [orders.blp, appointments.blp, departments.blp, peers.blp, rules.blp, *day.BLUEPRINTS])
     soap.register(app, hospital, address)
     pages.register(app, hospital)
     return app

@@ -17,10 +17,12 @@ from examlane.errors import ExamlaneError
 from examlane.extension.rules import load_all
 from examlane.insight import invariants
 from examlane.records.audit import Actor
-from examlane_api import identity
+from examlane_api import identity, keyring
 from examlane_api.app import create_app
 from examlane_api.commands import hospital
+from examlane_api.commands.clients import clients
 from examlane_api.commands.golive import export, importing
+from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
@@ -54,7 +56,7 @@ def init(data: Path | None) -> None:
 @click.option("--threads", default=8, show_default=True)
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
-    app = create_app(hospital(), secret, address or f"http://{host}:{port}")
+    app = create_app(hospital(), secret, address or f"http://{host}:{port}", keyring.from_environment())
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
@@ -68,7 +70,9 @@ def work(once: bool) -> None:
     stop = threading.Event()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        worker.run(hospital(), webhook_send(), (lambda seconds: seconds > 0) if once else stop.wait)
+        here = hospital()
+        send = webhook_send(here.clock, keyring.from_environment())
+        worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 
@@ -106,23 +110,6 @@ def check_invariants(as_json: bool, only: tuple[str, ...]) -> None:
 
 
 @cli.group()
-def clients() -> None:
-    """Integration clients and their secrets."""
-
-
-@clients.command("add")
-@click.argument("code")
-@click.option("--name", default="")
-@click.option(
-    "--role", type=click.Choice(["integration", "administrator", "approver"]), default="integration", show_default=True
-)
-@click.option("--department", multiple=True, help="As for users; may be repeated.")
-def add_client(code: str, name: str, role: str, department: tuple[str, ...]) -> None:
-    """Register a client; its secret is shown this once."""
-    click.echo(f"{code}.{identity.add_client(hospital().database, code, name or code, role, department)}")
-
-
-@cli.group()
 def users() -> None:
     """Members of staff."""
 
@@ -141,7 +128,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (plugins, rules, providers, importing, export):
+for group in (clients, events, peers, plugins, rules, providers, importing, export):
     cli.add_command(group)
 
 

@@ -1,9 +1,8 @@
-"""Who is calling: integration clients by key, staff by log-in. No secret is stored in clear, none has a default."""
+"""Staff: accounts, log-in and sessions. No password is stored in clear, none has a default."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import secrets
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from argon2.exceptions import VerificationError
 from examlane.hospital import Hospital
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
-from examlane.storage.ledger import ApiClient, StaffSession, StaffUser
+from examlane.storage.ledger import StaffSession, StaffUser
 from examlane_api.access import Caller
 
 IDLE = timedelta(minutes=30)
@@ -33,19 +32,6 @@ SESSION = """SELECT s.id, s.created_at, s.seen_at, u.login, u.name, u.role, u.de
 FROM staff_session s JOIN staff_user u ON u.id = s.user_id WHERE s.token_hash = ?"""
 
 
-def add_client(
-    database: Database, code: str, name: str, role: str = "integration", departments: tuple[str, ...] = ()
-) -> str:
-    """Register an integration client; returns its secret, which is shown this once."""
-    secret = secrets.token_urlsafe(32)
-    database.write(
-        lambda: database.insert(
-            ApiClient, code=code, name=name, role=role, secret_hash=_digest(secret), departments=dump(list(departments))
-        )
-    )
-    return secret
-
-
 def add_user(database: Database, login: str, name: str, role: str, departments: tuple[str, ...] = ()) -> str:
     """Register a member of staff; returns a one-time password, which is shown this once."""
     password = secrets.token_urlsafe(12)
@@ -56,24 +42,6 @@ def add_user(database: Database, login: str, name: str, role: str, departments: 
         )
     )
     return password
-
-
-def client(database: Database, code: str, secret: str, channel: str) -> Caller | None:
-    """The client with this code and secret, or None."""
-    sql = "SELECT secret_hash, role, departments, disabled, name FROM api_client WHERE code = ?"
-    row = database.row(sql, code) if code.isprintable() else None
-    stored, role, departments, disabled, name = row or (_digest(""), "", "[]", 1, "")
-    matches = hmac.compare_digest(stored, _digest(secret))
-    if not matches or disabled:
-        return None
-    return Caller(code, role, channel, frozenset(json.loads(departments)), name)
-
-
-def bearer(database: Database, header: str) -> Caller | None:
-    """The client of an `Authorization: Bearer <client>.<secret>` header, or None."""
-    scheme, _, token = header.partition(" ")
-    code, _, secret = token.strip().partition(".")
-    return client(database, code, secret, "rest") if scheme.lower() == "bearer" and secret else None
 
 
 def log_in(hospital: Hospital, login: str, password: str) -> str | None:

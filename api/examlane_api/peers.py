@@ -1,35 +1,69 @@
-"""Telling peers: each event as one JSON POST to the peer's address; a refusal or silence is tried again later."""
+"""Telling peers: each event as one signed JSON POST to the peer's address; a refusal or silence is tried again later."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import threading
+from datetime import datetime
 
 import requests
 
-from examlane.records.events import Message, Send
+from examlane.clock import Clock
+from examlane.records.events import Declined, Message, Send, Sent, Unreachable
+from examlane_api.keyring import Keyring
 
-TIMEOUT_SECONDS = 10.0
+SIGNATURE = "X-Examlane-Signature"
 
 
-def webhook_send(timeout: float = TIMEOUT_SECONDS) -> Send:
-    """A sender that keeps its connections open. It raises `OSError` when the peer does not take the event."""
+def webhook_send(clock: Clock, keyring: Keyring | None = None) -> Send:
+    """A sender that keeps its connections open. It raises `Undelivered` when the peer does not take the event.
+
+    A message is signed under each live key of its peer: a receiver that knows one of them is content.
+    """
     local = threading.local()
 
-    def send(message: Message) -> None:
+    def send(message: Message) -> Sent:
         if not hasattr(local, "session"):
             local.session = requests.Session()
             local.session.trust_env = False  # peers are inside the hospital: no proxy, no .netrc
-        body = {
-            "event_id": message.event_id,
-            "peer": message.peer,
-            "subject": message.subject,
-            "subject_key": message.subject_key,
-            "sequence": message.sequence,
-            "kind": message.kind,
-            "payload": dict(message.payload),
-        }
-        answer = local.session.post(message.address, json=body, timeout=timeout, allow_redirects=False)
-        if not 200 <= answer.status_code < 300:
-            raise OSError(f"{message.peer} answered {answer.status_code}")
+        body = wire(message)
+        headers = {"Content-Type": "application/json", **signature(message, body, clock.now(), keyring)}
+        try:
+            answer = local.session.post(
+                message.address, data=body, headers=headers, timeout=message.to.timeout_seconds, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise Unreachable(type(error).__name__, Sent(body.decode())) from error
+        sent = Sent(body.decode(), f"{answer.status_code} {answer.text[:1000]}")
+        if 200 <= answer.status_code < 300:
+            return sent
+        refused = 400 <= answer.status_code < 500 and answer.status_code not in (401, 403, 404, 408, 429)
+        raise (Declined if refused else Unreachable)(f"{message.peer} answered {answer.status_code}", sent)
 
     return send
+
+
+def wire(message: Message) -> bytes:
+    """The event as its peer gets it."""
+    body = {
+        "event_id": message.event_id,
+        "peer": message.peer,
+        "subject": message.subject,
+        "subject_key": message.subject_key,
+        "sequence": message.sequence,
+        "kind": message.kind,
+        "payload": dict(message.payload),
+    }
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def signature(message: Message, body: bytes, now: datetime, keyring: Keyring | None) -> dict[str, str]:
+    """`t=<instant>,v1=<HMAC-SHA256 of "instant.body">`, one `v1` a key; nothing for a peer without a key."""
+    keys = [keyring.open(sealed, message.peer) for sealed in message.to.sealed] if keyring else []
+    if not any(keys):
+        return {}
+    at = now.isoformat(timespec="seconds")
+    signed = (hmac.new(key.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest() for key in keys if key)
+    return {SIGNATURE: ",".join((f"t={at}", *(f"v1={each}" for each in signed)))}

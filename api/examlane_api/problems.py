@@ -25,6 +25,7 @@ TITLES = {
     413: Text("内容过大", "Too large"),
     415: Text("不支持的内容类型", "Unsupported media type"),
     422: Text("内容不符合要求", "The content is not acceptable"),
+    429: Text("请求过于频繁", "Too many requests"),
     500: Text("系统内部错误", "Internal error"),
     503: Text("系统繁忙，请稍后重试", "Busy: please try again later"),
 }

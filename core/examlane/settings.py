@@ -36,6 +36,8 @@ class Settings:
     desk_deadline: timedelta = timedelta(hours=4)
     suspension_seconds: float = 2.0
     """How long a request, or one turn of the worker, goes on with a suspension's visits."""
+    archive: timedelta = timedelta(days=30)
+    """How long what was sent to peers and answered by them is kept."""
     pilot_salt: str = "examlane"
     release: Mapping[str, str] = field(
         default_factory=lambda: {

@@ -27,6 +27,7 @@ SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
 RESTRICTIONS_SECONDS = 600
 COMPARE_SECONDS = 86_400
+FORGET_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
         publish(hospital)
     if jobs.take_tick(hospital.database, "external_differences", now, COMPARE_SECONDS):
         differences.compare_all(hospital)
+    if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
+        events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
     asked = _ask_shadows(hospital, now)
     backfilled = backfill.turn(hospital)
     reminded = reminders.turn(hospital)

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from examlane import hookimpl
 from examlane.storage.tables import TABLES
 from examlane.testing import World, small_hospital
-from examlane_api import identity
+from examlane_api import clients, identity
 from examlane_api.app import create_app
 
 ORDERED_AT = "2026-11-23T07:55:00+08:00"
@@ -103,14 +103,14 @@ def opened(url: str, plugins: Mapping[str, Any] | None = None, **more: Any) -> I
     world = small_hospital(url, {"quiet": Quiet(), **(plugins or {})}, **more)
     database = world.database
     secrets = {
-        "his": identity.add_client(database, "his", "医院信息系统"),
-        "mini": identity.add_client(database, "mini", "小程序"),
-        "desk": identity.add_client(database, "desk", "登记台", "registrar"),
-        "desk-ct": identity.add_client(database, "desk-ct", "放射登记台", "registrar", ("CT",)),
-        "console": identity.add_client(database, "console", "信息科", "administrator"),
-        "pharmacist": identity.add_client(database, "pharmacist", "药学部", "approver", ("pharmacy",)),
-        "radiologist": identity.add_client(database, "radiologist", "放射科", "approver", ("radiology",)),
-        "stranger": identity.add_client(database, "stranger", "无角色", "nobody"),
+        "his": clients.add(database, "his", "医院信息系统"),
+        "mini": clients.add(database, "mini", "小程序"),
+        "desk": clients.add(database, "desk", "登记台", "registrar"),
+        "desk-ct": clients.add(database, "desk-ct", "放射登记台", "registrar", ("CT",)),
+        "console": clients.add(database, "console", "信息科", "administrator"),
+        "pharmacist": clients.add(database, "pharmacist", "药学部", "approver", ("pharmacy",)),
+        "radiologist": clients.add(database, "radiologist", "放射科", "approver", ("radiology",)),
+        "stranger": clients.add(database, "stranger", "无角色", "nobody"),
     }
     app = create_app(world.hospital, "for tests only")
     yield Site(world, app, secrets)

@@ -60,6 +60,10 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "rules.trial": ("POST", "/rules/trial", {"plugin": "quiet"}),
     "plugin.configure": ("PUT", "/departments/US/plugins/ecg/settings", {"settings": {}}),
     "department.policy": ("PUT", "/departments/US/policy", {"policy": {"grace_minutes": 20}}),
+    "peers.read": ("GET", "/peers", None),
+    "peers.change": ("PUT", "/peers/HIS", {"enabled": False}),
+    "events.read": ("GET", "/events", None),
+    "events.settle": ("POST", "/events/none/discard", {"reason": "重复"}),
     # Orders sent back, changed, refunded; patients updated and merged; wards
     "order.send_back": ("POST", "/orders/O1/return", {"reason": "资料不全"}),
     "order.void": ("POST", "/orders/O1/void", {"reason": "开错"}),

@@ -30,7 +30,7 @@ from examlane import (
     hookimpl,
 )
 from examlane.testing import World, require, small_hospital
-from examlane_api import identity
+from examlane_api import clients
 from examlane_api.app import create_app
 
 EIGHT = datetime(2026, 11, 23, 8, 0)
@@ -104,7 +104,7 @@ def serving(url: str) -> Iterator[Peer]:
     world = small_hospital(url, {"rules": Rules(), "kiosk": Kiosk()})
     require(world, "US", "rules")
     require(world, "CT", "rules")
-    secret = identity.add_client(world.database, "his", "HIS")
+    secret = clients.add(world.database, "his", "HIS")
     server = make_server("127.0.0.1", 0, create_app(world.hospital, "for this test only"))
     thread = threading.Thread(target=lambda: (server.serve_forever(), world.database.close()))
     thread.start()
@@ -367,7 +367,7 @@ def test_times_are_asked_for_one_subject(peer: Peer, query: dict[str, Any]) -> N
 
 def test_a_client_may_do_what_its_role_allows(peer: Peer) -> None:
     number = peer.book()
-    client = peer.client("desk", identity.add_client(peer.world.database, "desk", "登记台", "registrar"))
+    client = peer.client("desk", clients.add(peer.world.database, "desk", "登记台", "registrar"))
     with refused(client) as fault:
         client.service.SubmitOrder(order("O2", "US-THYROID"))
     assert fault.code == "forbidden"
@@ -376,7 +376,7 @@ def test_a_client_may_do_what_its_role_allows(peer: Peer) -> None:
 
 def test_a_client_of_one_department_leaves_the_others_alone(peer: Peer) -> None:
     number = peer.book()
-    client = peer.client("ct", identity.add_client(peer.world.database, "ct", "放射"))
+    client = peer.client("ct", clients.add(peer.world.database, "ct", "放射"))
     peer.world.database.write(
         lambda: peer.world.database.rows("UPDATE api_client SET departments = '[\"CT\"]' WHERE code = 'ct' RETURNING id")
     )

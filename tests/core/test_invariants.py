@@ -344,7 +344,8 @@ TAMPERINGS = (
               "INSERT INTO audit (at, actor, channel, action, subject, subject_key, version, request_id, detail) "
               "SELECT at, actor, channel, action, subject, subject_key, 99, '', '{}' FROM audit "
               f"WHERE subject_key = {DONE_NUMBER} AND version = 2"),
-    tampering("version_event", f"DELETE FROM event WHERE id = {LAST_EVENT}"),
+    tampering("version_event", f"DELETE FROM delivery WHERE event_id = {LAST_EVENT}",
+              f"DELETE FROM event WHERE id = {LAST_EVENT}"),
     tampering("event_version",
               "INSERT INTO event (event_id, peer_id, subject, subject_key, sequence, kind, payload, created_at, due_at, "
               "lease_until, attempts, dead, error) SELECT 'x', peer_id, subject, subject_key, sequence + 1, kind, "

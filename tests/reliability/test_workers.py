@@ -12,7 +12,7 @@ from examlane.appointments import changes, choosing
 from examlane.arrival import noshow
 from examlane.insight import invariants
 from examlane.testing import TESTER, World, small_hospital
-from examlane_api import identity
+from examlane_api import clients
 from examlane_api.app import create_app
 
 HOLDS = 20
@@ -81,7 +81,7 @@ def on_postgresql(url: str, statement: str) -> None:
 
 def test_after_the_database_dropped_every_connection_requests_succeed_again(postgresql_url: str) -> None:
     world = small_hospital(postgresql_url)
-    headers = {"Authorization": f"Bearer his.{identity.add_client(world.database, 'his', 'HIS')}"}
+    headers = {"Authorization": f"Bearer his.{clients.add(world.database, 'his', 'HIS')}"}
     client = create_app(world.hospital, "for tests only").test_client()
     for _ in range(3):
         on_postgresql(postgresql_url, DROP)
@@ -106,7 +106,7 @@ def test_a_write_whose_connection_drops_is_done_again_once(postgresql_url: str) 
 
 def test_while_the_database_cannot_be_reached_clients_are_told_to_try_again(postgresql_url: str) -> None:
     world = small_hospital(postgresql_url)
-    headers = {"Authorization": f"Bearer his.{identity.add_client(world.database, 'his', 'HIS')}"}
+    headers = {"Authorization": f"Bearer his.{clients.add(world.database, 'his', 'HIS')}"}
     client = create_app(world.hospital, "for tests only").test_client()
     name = postgresql_url.split("/")[3].split("?")[0]
     elsewhere = postgresql_url.replace(name, "postgres")

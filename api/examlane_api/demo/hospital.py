@@ -21,7 +21,7 @@ from examlane.storage.fields import dump, epoch
 from examlane.storage.ledger import Peer
 from examlane.storage.models import DepartmentPlugin
 from examlane.worker import publish
-from examlane_api import identity
+from examlane_api import clients, identity
 
 DATA = Path(str(files("examlane_api.demo").joinpath("data")))
 BUILDER = Actor("demonstration", "command")
@@ -85,7 +85,7 @@ def build(file: Path, clock: SetClock, addresses: Mapping[str, str]) -> Demonstr
     # A moment before the first patient, so that every event of the morning is owed to every peer.
     _add_peers(hospital, addresses, epoch(clock.now() - timedelta(minutes=1)))
     database = hospital.database
-    secrets = {code: identity.add_client(database, code, *named) for code, named in CLIENTS.items()}
+    secrets = {code: clients.add(database, code, *named) for code, named in CLIENTS.items()}
     passwords = {
         "pharmacist": identity.add_user(database, "pharmacist", "药师", "approver", ("pharmacy",)),
         "radiologist": identity.add_user(database, "radiologist", "放射科主任", "approver", ("radiology",)),

@@ -72,7 +72,7 @@ def run(options: DemoOptions) -> int:
 
 
 def _play(options: DemoOptions, built: Demonstration, address: str, planted: list[Case]) -> Outcome:
-    morning = Morning(built, address, webhook_send(), STARTS, ENDS)
+    morning = Morning(built, address, webhook_send(built.clock), STARTS, ENDS)
     morning.play(planted, story.progress(STARTS, ENDS))
     return outcome.look(options.folder / DATABASE, options.folder / LEDGER, planted, ENDS, morning.surprises.found,
                         built.hospital)  # fmt: skip
@@ -112,6 +112,6 @@ def _served(app: Flask, port: int | None) -> Iterator[str]:
 def _keep_working(built: Demonstration) -> None:
     """The worker's loop, until somebody presses Ctrl-C."""
     try:
-        worker.run(built.hospital, webhook_send(), threading.Event().wait)
+        worker.run(built.hospital, webhook_send(built.clock), threading.Event().wait)
     except KeyboardInterrupt:
         print(file=sys.stderr)

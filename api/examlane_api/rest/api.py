@@ -21,7 +21,7 @@ from examlane.errors import ExamlaneError, Unavailable
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay, RequestKey, request_key
-from examlane_api import identity, problems, replays
+from examlane_api import clients, problems, replays
 from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
 from examlane_api.rest.fields import BadJson, StrictParser
@@ -102,13 +102,26 @@ def guard(app: Flask) -> None:
             return None
         if not request.path.isprintable():
             return problems.problem(404, "not_found")
-        g.caller = identity.bearer(hospital().database, request.headers.get("Authorization", ""))
+        g.caller = _caller()
         name = getattr(app.view_functions[request.endpoint], "operation", "")
         if request.endpoint == DOCUMENT:
             return None
         if g.caller is None:
             return problems.problem(401, "unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        if wait := current_app.extensions["examlane.rate"].seconds_to_wait(g.caller):
+            return problems.problem(429, "rate_limited", headers={"Retry-After": str(wait)})
         return None if may(g.caller, name) else problems.problem(403, "forbidden")
+
+
+def _caller() -> Caller | None:
+    """The client of this request. The body is read here only where a signature is made over it."""
+    authorization = request.headers.get("Authorization", "")
+    signs = authorization.upper().startswith(clients.SCHEME)
+    target = request.environ.get("REQUEST_URI") or request.full_path.removesuffix("?")
+    body = request.get_data(cache=True) if signs else b""
+    signed = clients.Signed(request.method, target, body, authorization)
+    here = hospital()
+    return clients.of_request(here.database, current_app.extensions["examlane.keyring"], signed, here.clock.now())
 
 
 def allow_department(name: str, department: str) -> None:

@@ -19,12 +19,18 @@ _UNDERSTOOD = {_TOKEN, f"{{{WSU}}}Timestamp"}
 _PASSWORD_TEXT = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"
 
 
+_PASSWORD_DIGEST = _PASSWORD_TEXT.replace("PasswordText", "PasswordDigest")
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password in clear."""
+    """A user name and a password: in clear, or its digest with the nonce and the instant it was made with."""
 
     user: str
     password: str = field(repr=False)
+    nonce: str = ""
+    created: str = ""
+    digested: bool = False
 
 
 def read_credentials(headers: Sequence[etree._Element], request: Request) -> Credentials | None:
@@ -43,9 +49,15 @@ def read_credentials(headers: Sequence[etree._Element], request: Request) -> Cre
 def _from_token(token: etree._Element) -> Credentials:
     """The one place that reads a token's password; other password types are added here."""
     password = token.find(f"{{{WSSE}}}Password")
-    if password is None or password.get("Type", _PASSWORD_TEXT) != _PASSWORD_TEXT:
-        raise _unsupported(Text("只支持 PasswordText 类型的口令。", "Only PasswordText passwords are supported."))
-    return Credentials(token.findtext(f"{{{WSSE}}}Username", ""), password.text or "")
+    kind = None if password is None else password.get("Type", _PASSWORD_TEXT)
+    user = token.findtext(f"{{{WSSE}}}Username", "").strip()
+    if password is None or kind not in (_PASSWORD_TEXT, _PASSWORD_DIGEST):
+        words = Text("只支持 PasswordText 和 PasswordDigest。", "Only PasswordText and PasswordDigest are supported.")
+        raise _unsupported(words)
+    if kind == _PASSWORD_TEXT:
+        return Credentials(user, password.text or "")
+    nonce, created = (token.findtext(tag, "").strip() for tag in (f"{{{WSSE}}}Nonce", f"{{{WSU}}}Created"))
+    return Credentials(user, (password.text or "").strip(), nonce, created, True)
 
 
 def _from_basic(request: Request) -> Credentials | None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from flask import Flask, request
 
+from examlane.domain import Text
 from examlane.hospital import Hospital
-from examlane_api import identity
+from examlane_api import clients
 from examlane_api.access import Caller
 from examlane_api.soap.credentials import Credentials
 from examlane_api.soap.engine import SoapService
+from examlane_api.soap.faults import SoapRefusal
 from examlane_api.soap.handlers import BookingHandlers
 
 URL = "/soap/booking"
@@ -27,7 +29,18 @@ def register(app: Flask, hospital: Hospital, address: str) -> None:
     def authenticate(credentials: Credentials | None) -> Caller | None:
         if credentials is None:
             return None
-        return identity.client(hospital.database, credentials.user, credentials.password, "soap")
+        caller = recognise(credentials)
+        if caller and (wait := app.extensions["examlane.rate"].seconds_to_wait(caller)):
+            words = Text(f"请求过于频繁，请 {wait} 秒后重试。", f"Too many requests: send it again in {wait} s.")
+            raise SoapRefusal("rate_limited", words, retryable=True)
+        return caller
+
+    def recognise(sent: Credentials) -> Caller | None:
+        database, now = hospital.database, hospital.clock.now()
+        if not sent.digested:
+            return clients.by_key(database, sent.user, sent.password, "soap", now)
+        keyring = app.extensions["examlane.keyring"]
+        return clients.by_digest(database, keyring, sent.user, sent.nonce, sent.created, sent.password, now)
 
     handlers = BookingHandlers(hospital).by_operation()
     service = SoapService(WSDL, handlers, location, authenticate, hospital.settings.zone)

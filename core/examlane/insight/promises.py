@@ -326,7 +326,7 @@ MESSAGES = (
         "version_event",
         Text("每个版本都恰好通知各订阅方一次", "every version is told once to every peer that wants to hear of it"),
         f"""SELECT a.number || ' v' || v.version || ' ' || p.code FROM appointment_version v
-JOIN appointment a ON a.id = v.appointment_id JOIN peer p ON p.enabled = 1 AND p.created_at < v.at
+JOIN appointment a ON a.id = v.appointment_id JOIN peer p ON p.enabled = 1 AND p.created_at < v.at AND p.listens_since < v.at
 WHERE (p.event_types = '[]' OR p.event_types LIKE '%"' || {KIND} || '"%') AND 1 <>
 (SELECT count(*) FROM event e WHERE e.peer_id = p.id AND e.subject = 'appointment' AND e.subject_key = a.number
 AND e.kind = {KIND} AND e.payload LIKE {OF_VERSION})""",
@@ -349,7 +349,7 @@ HAVING min(sequence) <> 1 OR max(sequence) <> count(*)""",
         Text("通知按序发送", "no event was sent while an earlier one of its subject and peer waits"),
         """SELECT 'event ' || e.id FROM event e WHERE e.sent_at IS NOT NULL AND EXISTS (SELECT 1 FROM event f
 WHERE f.peer_id = e.peer_id AND f.subject = e.subject AND f.subject_key = e.subject_key
-AND f.sequence < e.sequence AND f.sent_at IS NULL)""",
+AND f.sequence < e.sequence AND f.sent_at IS NULL AND f.discarded_at IS NULL)""",
     ),
     Invariant(
         "receipt_unique",

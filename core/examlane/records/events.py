@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,23 +11,41 @@ from typing import Any
 
 from examlane.storage.database import Database
 from examlane.storage.fields import dump
-from examlane.storage.ledger import Event
+from examlane.storage.ledger import Delivery, Event
 
 LEASE_SECONDS = 30
 BATCH = 50
 MAX_ATTEMPTS = 8
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 15
+LONGEST_PAUSE = 600
+ARCHIVED = 20_000
+"""Characters of a message and of its answer that the archive keeps."""
 
 PEERS = """SELECT p.id, p.event_types, (SELECT coalesce(max(e.sequence), 0) + 1 FROM event e
 WHERE e.peer_id = p.id AND e.subject = ? AND e.subject_key = ?) FROM peer p WHERE p.enabled = 1 ORDER BY p.id"""
-# An event waits for every earlier one of its own subject and peer, and for nothing else.
+# An event waits for every earlier one of its own subject and peer, and for nothing else but its peer's pause.
 DUE = """SELECT e.id FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.dead = 0
-AND e.due_at <= ? AND e.lease_until <= ? AND p.enabled = 1
+AND e.due_at <= ? AND e.lease_until <= ? AND p.enabled = 1 AND p.paused_until <= ?
 AND NOT EXISTS (SELECT 1 FROM event f WHERE f.peer_id = e.peer_id AND f.subject = e.subject
-AND f.subject_key = e.subject_key AND f.sequence < e.sequence AND f.sent_at IS NULL)
+AND f.subject_key = e.subject_key AND f.sequence < e.sequence AND f.sent_at IS NULL AND f.discarded_at IS NULL)
 ORDER BY e.due_at, e.id LIMIT ?"""
 CLAIM = """UPDATE event SET lease_until = ?, attempts = attempts + 1
 WHERE id = ? AND lease_until <= ? AND sent_at IS NULL AND dead = 0
 RETURNING id, peer_id, event_id, subject, subject_key, sequence, kind, payload, attempts"""
+FAILED = """UPDATE peer SET failures = failures + 1 WHERE id = ? RETURNING failures"""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """A peer as its messages need it; `sealed` are the keys that sign them."""
+
+    id: int
+    code: str
+    kind: str
+    address: str
+    timeout_seconds: int
+    sealed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +53,7 @@ class Message:
     """An event on its way to one peer. The receiver removes duplicates by `event_id`."""
 
     id: int
-    peer: str
-    address: str
+    to: PeerEntry
     event_id: str
     subject: str
     subject_key: str
@@ -44,9 +62,41 @@ class Message:
     payload: Mapping[str, Any]
     attempts: int
 
+    @property
+    def peer(self) -> str:
+        return self.to.code
 
-Send = Callable[[Message], None]
-"""Delivers one message, or raises `OSError` or `ValueError`: it will be tried again."""
+    @property
+    def address(self) -> str:
+        return self.to.address
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What went over the wire and what came back, for the archive."""
+
+    request: str = ""
+    answer: str = ""
+
+
+class Undelivered(Exception):
+    """A peer did not take a message; `sent` is what went over the wire and came back."""
+
+    def __init__(self, why: str, sent: Sent | None = None) -> None:
+        super().__init__(why)
+        self.sent = sent or Sent()
+
+
+class Unreachable(Undelivered):
+    """The peer is down, slow, or speaks nonsense: its other messages would fare alike."""
+
+
+class Declined(Undelivered):
+    """The peer understood and refused this one message: the others may still be taken."""
+
+
+Send = Callable[[Message], Sent | None]
+"""Delivers one message, or raises `Undelivered`, `OSError` or `ValueError`: it will be tried again."""
 
 
 def emit(
@@ -68,41 +118,93 @@ def emit(
 
 def deliver_due(database: Database, send: Send, now: int) -> int:
     """Send what is due, in order per subject and peer; returns how many arrived. Each is claimed with a lease."""
-    peers = {key: (code, address) for key, code, address in database.rows("SELECT id, code, address FROM peer")}
+    peers = {peer.id: peer for peer in _peers(database)}
     sent = 0
-    for (event,) in database.rows(DUE, now, now, BATCH):
+    for (event,) in database.rows(DUE, now, now, now, BATCH):
         claimed = _claim(database, event, now)
         if claimed is not None:
-            sent += _deliver(database, send, _message(claimed, *peers[claimed[1]]), now)
+            sent += _deliver(database, send, _message(claimed, peers[claimed[1]]), now)
     return sent
 
 
-def _message(row: tuple[Any, ...], peer: str, address: str) -> Message:
+def _peers(database: Database) -> list[PeerEntry]:
+    rows = database.rows("SELECT id, code, kind, address, timeout_seconds, sealed FROM peer")
+    return [
+        PeerEntry(key, code, kind, address, timeout, tuple(json.loads(sealed)))
+        for key, code, kind, address, timeout, sealed in rows
+    ]
+
+
+def _message(row: tuple[Any, ...], peer: PeerEntry) -> Message:
     key, _peer, event_id, subject, subject_key, sequence, kind, payload, attempts = row
-    return Message(key, peer, address, event_id, subject, subject_key, sequence, kind, json.loads(payload), attempts)
+    return Message(key, peer, event_id, subject, subject_key, sequence, kind, json.loads(payload), attempts)
 
 
 def _claim(database: Database, event: int, now: int) -> tuple[Any, ...] | None:
-    return database.write(lambda: database.row(CLAIM, now + LEASE_SECONDS, event, now))
+    """Take one event for the length of a lease, unless its peer was paused meanwhile."""
+
+    def claim() -> tuple[Any, ...] | None:
+        paused = database.value(
+            "SELECT 1 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.id = ? AND p.paused_until > ?", event, now
+        )
+        return None if paused else database.row(CLAIM, now + LEASE_SECONDS, event, now)
+
+    return database.write(claim)
 
 
 def _deliver(database: Database, send: Send, message: Message, now: int) -> bool:
+    began = time.monotonic()
     try:
-        send(message)
+        sent = send(message) or Sent()
+    except Undelivered as error:
+        outcome = "declined" if isinstance(error, Declined) else "unreachable"
+        return _missed(database, message, str(error), outcome, error.sent, began, now)
     except (OSError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"[:200]
-        database.write(lambda: _postpone(database, message, reason, now))
-        return False
-    database.write(
-        lambda: database.rows("UPDATE event SET sent_at = ?, error = '' WHERE id = ? RETURNING id", now, message.id)
-    )
+        outcome = "declined" if isinstance(error, ValueError) else "unreachable"
+        return _missed(database, message, f"{type(error).__name__}: {error}", outcome, Sent(), began, now)
+
+    def arrived() -> None:
+        database.rows("UPDATE event SET sent_at = ?, error = '' WHERE id = ? RETURNING id", now, message.id)
+        database.rows("UPDATE peer SET failures = 0 WHERE id = ? AND failures > 0 RETURNING id", message.to.id)
+        _archive(database, message, "taken", sent, began, now)
+
+    database.write(arrived)
     return True
 
 
-def _postpone(database: Database, message: Message, reason: str, now: int) -> None:
-    dead = int(message.attempts >= MAX_ATTEMPTS)
-    later = now + min(3600, 2**message.attempts)
-    database.rows(
-        "UPDATE event SET due_at = ?, lease_until = 0, dead = ?, error = ? WHERE id = ? RETURNING id",
-        later, dead, reason, message.id,
+def _missed(
+    database: Database, message: Message, why: str, outcome: str, sent: Sent, began: float, now: int
+) -> bool:
+    def postpone() -> None:
+        _archive(database, message, outcome, sent, began, now)
+        dead = int(message.attempts >= MAX_ATTEMPTS)
+        database.rows(
+            "UPDATE event SET due_at = ?, lease_until = 0, dead = ?, error = ? WHERE id = ? RETURNING id",
+            now + min(3600, 2**message.attempts), dead, why[:200], message.id,
+        )  # fmt: skip
+        if outcome == "unreachable":
+            _note_failure(database, message.to.id, now)
+
+    database.write(postpone)
+    return False
+
+
+def _note_failure(database: Database, peer: int, now: int) -> None:
+    """After some failures in a row nothing more is sent to a peer for a while, longer each time."""
+    failures = database.value(FAILED, peer)
+    if failures >= BREAKER_FAILURES:
+        pause = min(LONGEST_PAUSE, BREAKER_SECONDS * 2 ** (failures - BREAKER_FAILURES))
+        database.rows("UPDATE peer SET paused_until = ? WHERE id = ? RETURNING id", now + pause, peer)
+
+
+def _archive(database: Database, message: Message, outcome: str, sent: Sent, began: float, now: int) -> None:
+    database.insert(
+        Delivery, event=message.id, at=now, attempt=message.attempts, outcome=outcome,
+        milliseconds=int((time.monotonic() - began) * 1000), request=sent.request[:ARCHIVED],
+        answer=sent.answer[:ARCHIVED],
     )  # fmt: skip
+
+
+def forget_deliveries(database: Database, before: int) -> int:
+    """Empty the archive of what is older than an instant; returns how many attempts were forgotten."""
+    return len(database.write(lambda: database.rows("DELETE FROM delivery WHERE at < ? RETURNING id", before)))

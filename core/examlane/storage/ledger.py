@@ -175,12 +175,22 @@ class QueueCounter(Table):
 
 
 class Peer(Table):
-    """A system that must hear events; `event_types` empty means all of them."""
+    """A system that must hear events; `event_types` empty means all of them.
+
+    `sealed` are the keys it checks our signature with, the newest first. `failures` in a row pause it until
+    `paused_until`. It is owed what happened after `listens_since`.
+    """
 
     code = CharField(max_length=32, unique=True)
+    kind = CharField(max_length=16, default="webhook")
     address = CharField(max_length=300, default="")
     event_types = JsonField(default="[]")
+    sealed = JsonField(default="[]")
     enabled = FlagField(default=1)
+    timeout_seconds = IntegerField(default=10)
+    failures = IntegerField(default=0)
+    paused_until = InstantField(default=0)
+    listens_since = InstantField(default=0)
     created_at = InstantField()
 
 
@@ -200,6 +210,7 @@ class Event(Table):
     attempts = IntegerField(default=0)
     sent_at = InstantField(null=True)
     dead = FlagField(default=0)
+    discarded_at = InstantField(null=True)
     error = CharField(max_length=200, default="")
 
     class Meta:
@@ -207,6 +218,18 @@ class Event(Table):
 
 
 Event.add_index(Event.index(Event.due_at, Event.id, where=SQL("sent_at is null and dead = 0"), name="event_due"))
+
+
+class Delivery(Table):
+    """The message archive: one attempt to tell a peer, with what was sent and what was answered."""
+
+    event = ForeignKeyField(Event)
+    at = InstantField(index=True)
+    attempt = IntegerField()
+    outcome = CharField(max_length=16)
+    milliseconds = IntegerField()
+    request = TextField(default="")
+    answer = TextField(default="")
 
 
 class DeskTask(Table):
@@ -315,9 +338,34 @@ class StaffSession(Table):
 
 
 class ApiClient(Table):
+    """A system that speaks to us. `scopes` and `departments` empty: all that its role may; `per_minute` 0: no limit."""
+
     code = CharField(max_length=64, unique=True)
     name = CharField(max_length=64)
-    secret_hash = CharField(max_length=64)
     role = CharField(max_length=32, default="integration")
+    method = CharField(max_length=8, default="bearer")
     departments = JsonField(default="[]")
+    scopes = JsonField(default="[]")
+    per_minute = IntegerField(default=0)
     disabled = FlagField(default=0)
+
+
+class ClientSecret(Table):
+    """A key of a client: its fingerprint, or, where it signs, the key itself sealed under the hospital's."""
+
+    client = ForeignKeyField(ApiClient)
+    digest = CharField(max_length=64, default="")
+    sealed = CharField(max_length=200, default="")
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+
+
+class ClientNonce(Table):
+    """A number used once, so that a signed request that somebody has heard cannot be sent again."""
+
+    client = ForeignKeyField(ApiClient, index=False)
+    nonce = CharField(max_length=128)
+    expires_at = InstantField(index=True)
+
+    class Meta:
+        indexes = ((("client", "nonce"), True),)

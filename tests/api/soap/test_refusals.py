@@ -320,7 +320,7 @@ def test_a_token_counts_before_http_basic(server: Any) -> None:
 
 
 UNSUPPORTED = {
-    "a digest": token("abc", "PasswordDigest"),
+    "an unknown kind of password": token("abc", "PasswordHash"),
     "no password": "<w:UsernameToken><w:Username>his</w:Username></w:UsernameToken>",
     "two tokens": token("right 口令") * 2,
     "a signature nobody verifies": '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#"/>' + token("right 口令"),

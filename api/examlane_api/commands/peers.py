@@ -1,0 +1,160 @@
+"""`examlane peers` and `examlane events`: who hears what, and what did not arrive."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import click
+
+from examlane.records import dead_letters
+from examlane.records import peers as kept
+from examlane.records.audit import Actor
+from examlane_api import keyring
+from examlane_api.commands import hospital
+
+ACTOR = Actor("command", "command")
+
+
+@click.group()
+def peers() -> None:
+    """Systems that hear events, and what waits for them."""
+
+
+@peers.command()
+@click.argument("code")
+@click.argument("address")
+@click.option("--kind", type=click.Choice(["webhook", "hip"]), default="webhook", show_default=True)
+@click.option("--event", multiple=True, help="A kind of event; may be repeated; none: all.")
+@click.option("--timeout", default=10, show_default=True, help="Seconds to wait for an answer.")
+@click.option("--signed", is_flag=True, help="Sign messages; the key is shown this once.")
+def add(code: str, address: str, kind: str, event: tuple[str, ...], timeout: int, signed: bool) -> None:
+    """Register a peer; it is owed what happens from now on."""
+    here = hospital()
+    key, sealed = _new_key(code) if signed else ("", "")
+    kept.add(
+        here.database, code, address, ACTOR, here.clock.now(), kind=kind, event_types=event, timeout_seconds=timeout,
+        sealed=sealed,
+    )  # fmt: skip
+    click.echo(key or f"{code} hears from now on")
+
+
+@peers.command("set")
+@click.argument("code")
+@click.option("--address")
+@click.option("--event", multiple=True, help="The kinds of events it hears; may be repeated.")
+@click.option("--all-events", is_flag=True)
+@click.option("--timeout", type=int)
+def set_(code: str, address: str | None, event: tuple[str, ...], all_events: bool, timeout: int | None) -> None:
+    """Change a peer; a pause after failures ends."""
+    here = hospital()
+    kinds = event if event or all_events else None
+    kept.change(
+        here.database, code, ACTOR, here.clock.now(), address=address, event_types=kinds, timeout_seconds=timeout
+    )
+    click.echo(f"{code} changed")
+
+
+@peers.command()
+@click.argument("code")
+def enable(code: str) -> None:
+    """Tell a peer again, from now on."""
+    here = hospital()
+    kept.change(here.database, code, ACTOR, here.clock.now(), enabled=True)
+    click.echo(f"{code} hears from now on")
+
+
+@peers.command()
+@click.argument("code")
+def disable(code: str) -> None:
+    """Tell a peer nothing more; what waits for it stays."""
+    here = hospital()
+    kept.change(here.database, code, ACTOR, here.clock.now(), enabled=False)
+    click.echo(f"{code} hears nothing more")
+
+
+@peers.command()
+@click.argument("code")
+def rotate(code: str) -> None:
+    """Sign with a new key beside the present one; rotating once more drops the older."""
+    here = hospital()
+    key, sealed = _new_key(code)
+    kept.add_key(here.database, code, sealed, ACTOR, here.clock.now())
+    click.echo(key)
+
+
+@peers.command("list")
+def list_peers() -> None:
+    """Every peer with what waits for it."""
+    here = hospital()
+    for row in kept.overview(here.database):
+        paused = row.paused_until and row.paused_until > here.clock.now()
+        state = "off" if not row.enabled else f"paused until {row.paused_until:%H:%M:%S}" if paused else "on"
+        kinds = " ".join(row.event_types) or "every event"
+        waits = f"{row.waiting} waiting, {row.dead} dead"
+        click.echo(f"{row.code:<12} {row.kind:<8} {state:<22} {waits}  {row.address}  {kinds}")
+
+
+def _new_key(code: str) -> tuple[str, str]:
+    ring = keyring.from_environment()
+    if ring is None:
+        raise click.ClickException("to sign, name a key file in EXAMLANE_KEY_FILE; `examlane clients key` makes one")
+    key = secrets.token_urlsafe(32)
+    return key, ring.seal(key, code)
+
+
+@click.group()
+def events() -> None:
+    """What peers are told; what did not arrive is sent again or given up here."""
+
+
+@events.command("list")
+@click.option("--state", type=click.Choice(list(dead_letters.STATES)), default="dead", show_default=True)
+@click.option("--peer", default="")
+@click.option("--limit", default=50, show_default=True)
+def list_events(state: str, peer: str, limit: int) -> None:
+    """Events in one state, oldest first."""
+    for row in dead_letters.listed(hospital().database, state=state, peer=peer, limit=limit):
+        click.echo(f"{row.event_id}  {row.peer:<8} {row.subject_key} #{row.sequence} {row.kind}  {row.error}")
+
+
+@events.command()
+@click.argument("event_id")
+def show(event_id: str) -> None:
+    """One event, every attempt to deliver it, and how many wait behind it."""
+    row, attempts, behind = dead_letters.show(hospital().database, event_id)
+    click.echo(f"{row.peer} {row.subject} {row.subject_key} #{row.sequence} {row.kind}: {row.state}; {behind} behind it")
+    click.echo(json.dumps(dict(row.payload), ensure_ascii=False))
+    for each in attempts:
+        click.echo(f"{each.at:%Y-%m-%d %H:%M:%S} attempt {each.attempt} {each.outcome} {each.milliseconds} ms")
+        click.echo(f"  > {each.request}\n  < {each.answer}")
+
+
+@events.command()
+@click.argument("event_id", required=False)
+@click.option("--peer", default="", help="Instead of one event: every dead letter of a peer.")
+def replay(event_id: str | None, peer: str) -> None:
+    """Send dead letters again, at once."""
+    here = hospital()
+    for each in _chosen(here, event_id, peer):
+        dead_letters.replay(here.database, each, ACTOR, here.clock.now())
+        click.echo(f"{each} will be sent again")
+
+
+@events.command()
+@click.argument("event_id")
+@click.option("--reason", required=True)
+def discard(event_id: str, reason: str) -> None:
+    """Give a dead letter up: the later ones of its subject go on."""
+    here = hospital()
+    dead_letters.discard(here.database, event_id, ACTOR, here.clock.now(), reason)
+    click.echo(f"{event_id} given up")
+
+
+def _chosen(here: Any, event_id: str | None, peer: str) -> list[str]:
+    if bool(event_id) == bool(peer):
+        raise click.UsageError("name one event, or --peer")
+    if event_id:
+        return [event_id]
+    return [row.event_id for row in dead_letters.listed(here.database, state="dead", peer=peer, limit=10_000)]
