@@ -48,7 +48,7 @@ class EncounterQuery(Schema):
     number = Code(64, required=True)
 
 
-class EventAnswer(Schema):
+class EncounterEventAnswer(Schema):
     event = fields.String()
     at = fields.String()
     ward = fields.String()
@@ -71,7 +71,7 @@ class EncounterAnswer(Schema):
     needs = fields.List(fields.String())
     died = fields.Boolean()
     appointments = fields.List(fields.String())
-    events = fields.List(fields.Nested(EventAnswer))
+    events = fields.List(fields.Nested(EncounterEventAnswer))
 
 
 class WardQuery(Schema):
