@@ -87,9 +87,13 @@ CREATE UNIQUE INDEX "event_peer_id_subject_subject_key_sequence" ON "event" ("pe
 CREATE INDEX "event_due" ON "event" ("due_at", "id") WHERE sent_at is null and dead = 0;
 CREATE TABLE "evidence" ("id" INTEGER NOT NULL PRIMARY KEY, "patient_id" INTEGER NOT NULL, "kind" VARCHAR(64) NOT NULL, "outcome" VARCHAR(32) NOT NULL, "scope" VARCHAR(80) NOT NULL, "data" TEXT NOT NULL, "observed_at" INTEGER NOT NULL, "valid_until" INTEGER, "source" VARCHAR(64) NOT NULL, "recorded_at" INTEGER NOT NULL, FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"));
 CREATE INDEX "evidence_patient_id" ON "evidence" ("patient_id");
+CREATE TABLE "foreign_code" ("id" INTEGER NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "kind" VARCHAR(16) NOT NULL, "code" VARCHAR(64) NOT NULL, "name" VARCHAR(128) NOT NULL, "target" VARCHAR(64) NOT NULL, "seen" INTEGER NOT NULL, "first_seen_at" INTEGER NOT NULL, "last_seen_at" INTEGER NOT NULL, "mapped_by" VARCHAR(64) NOT NULL, "mapped_at" INTEGER);
+CREATE UNIQUE INDEX "foreign_code_peer_kind_code" ON "foreign_code" ("peer", "kind", "code");
 CREATE TABLE "gate" ("id" INTEGER NOT NULL PRIMARY KEY, "order_item_id" INTEGER NOT NULL, "kind" VARCHAR(64) NOT NULL, "state" VARCHAR(8) NOT NULL, "code" VARCHAR(64) NOT NULL, "reason" TEXT NOT NULL, "next_action" TEXT NOT NULL, "owner" VARCHAR(64) NOT NULL, "payable" INTEGER NOT NULL, "valid_until" INTEGER, "plugin" VARCHAR(64) NOT NULL, "evaluated_at" INTEGER NOT NULL, FOREIGN KEY ("order_item_id") REFERENCES "order_item" ("id"));
 CREATE INDEX "gate_order_item_id" ON "gate" ("order_item_id");
 CREATE UNIQUE INDEX "gate_order_item_id_kind" ON "gate" ("order_item_id", "kind");
+CREATE TABLE "parked_message" ("id" INTEGER NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "action" VARCHAR(64) NOT NULL, "message_id" VARCHAR(64) NOT NULL, "body" TEXT NOT NULL, "waits_for" TEXT NOT NULL, "state" VARCHAR(8) NOT NULL, "error" VARCHAR(300) NOT NULL, "received_at" INTEGER NOT NULL, "settled_at" INTEGER);
+CREATE INDEX "parked_message_peer_state" ON "parked_message" ("peer", "state");
 CREATE TABLE "past_examination" ("id" INTEGER NOT NULL PRIMARY KEY, "patient_id" INTEGER NOT NULL, "item_id" INTEGER NOT NULL, "start_at" INTEGER NOT NULL, "end_at" INTEGER NOT NULL, "source" VARCHAR(64) NOT NULL, FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"), FOREIGN KEY ("item_id") REFERENCES "exam_item" ("id"));
 CREATE INDEX "past_examination_patient_id" ON "past_examination" ("patient_id");
 CREATE INDEX "past_examination_item_id" ON "past_examination" ("item_id");
@@ -102,6 +106,8 @@ CREATE UNIQUE INDEX "patient_identifier_kind_value" ON "patient_identifier" ("ki
 CREATE TABLE "payment" ("id" INTEGER NOT NULL PRIMARY KEY, "order_number" VARCHAR(64) NOT NULL, "order_item_id" INTEGER, "lines" TEXT NOT NULL, "kind" VARCHAR(16) NOT NULL, "amount" VARCHAR(20) NOT NULL, "settlement" VARCHAR(64) NOT NULL, "paid_at" INTEGER NOT NULL, "source" VARCHAR(64) NOT NULL, FOREIGN KEY ("order_item_id") REFERENCES "order_item" ("id"));
 CREATE INDEX "payment_order_number" ON "payment" ("order_number");
 CREATE INDEX "payment_order_item_id" ON "payment" ("order_item_id");
+CREATE TABLE "placer_number" ("id" INTEGER NOT NULL PRIMARY KEY, "order_number" VARCHAR(64) NOT NULL, "line" INTEGER NOT NULL, "number" VARCHAR(64) NOT NULL);
+CREATE UNIQUE INDEX "placer_number_order_number_line" ON "placer_number" ("order_number", "line");
 CREATE TABLE "queue_counter" ("id" INTEGER NOT NULL PRIMARY KEY, "group_id" INTEGER NOT NULL, "day" VARCHAR(10) NOT NULL, "last" INTEGER NOT NULL, FOREIGN KEY ("group_id") REFERENCES "resource_group" ("id"));
 CREATE UNIQUE INDEX "queue_counter_group_id_day" ON "queue_counter" ("group_id", "day");
 CREATE TABLE "receipt" ("id" INTEGER NOT NULL PRIMARY KEY, "client" VARCHAR(64) NOT NULL, "key" VARCHAR(128) NOT NULL, "fingerprint" VARCHAR(64) NOT NULL, "subject" VARCHAR(24) NOT NULL, "subject_key" VARCHAR(80) NOT NULL, "answer" TEXT, "created_at" INTEGER NOT NULL);
