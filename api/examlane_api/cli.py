@@ -21,8 +21,11 @@ from examlane_api import identity, keyring
 from examlane_api.app import create_app
 from examlane_api.commands import hospital
 from examlane_api.commands.clients import clients
+from examlane_api.commands.hip import hip
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.rules import rules
+from examlane_api.hip import profiles
+from examlane_api.hip.outbound.sending import platform_send
 from examlane_api.peers import webhook_send
 
 
@@ -53,7 +56,8 @@ def init(data: Path | None) -> None:
 @click.option("--threads", default=8, show_default=True)
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
-    app = create_app(hospital(), secret, address or f"http://{host}:{port}", keyring.from_environment())
+    address = address or f"http://{host}:{port}"
+    app = create_app(hospital(), secret, address, keyring.from_environment(), profiles.from_environment())
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
@@ -65,9 +69,11 @@ def serve(host: str, port: int, secret: str, address: str, threads: int) -> None
 def work(once: bool) -> None:
     """Finish what requests left, notice no-shows, publish slots, ask shadows, and tell the peers."""
     stop = threading.Event()
+    here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        worker.run(hospital(), webhook_send(), (lambda seconds: seconds > 0) if once else stop.wait)
+        send = platform_send(here, profiles.from_environment(), webhook_send())
+        worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 
@@ -123,7 +129,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, plugins, rules):
+for group in (clients, hip, plugins, rules):
     cli.add_command(group)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
@@ -181,13 +182,15 @@ def read(text: str, zone: tzinfo, limits: Limits = LIMITS) -> Document:
     return Document(source, message_id if MESSAGE_ID.fullmatch(message_id) else "", sender, root)
 
 
-def check_schema(document: Document, action: str, folder: Path | None) -> None:
-    """Raise `InvalidInput` unless the document fits <action>.xsd of the folder; an action without one passes."""
-    path = None if folder is None else folder / f"{action}.xsd"
-    if path is not None and path.is_file():
-        root = copy.deepcopy(document.source)
-        if problems := _schema(path).problems(root):
-            raise InvalidInput([(place, Text(f"不符合规范：{words}", words)) for place, words in problems])
+def check_file(document: Document, path: Path) -> None:
+    """Raise `InvalidInput` unless the document fits a schema; without the file every document passes."""
+    if found := problems(document, path):
+        raise InvalidInput([(place, Text(f"不符合规范：{words}", words)) for place, words in found])
+
+
+def problems(document: Document, path: Path) -> list[tuple[str, str]]:
+    """Where a document does not fit a schema, and why; nothing without the file."""
+    return _schema(path).problems(copy.deepcopy(document.source)) if path.is_file() else []
 
 
 @cache
@@ -209,12 +212,13 @@ class Detail:
 
 @dataclass(frozen=True)
 class Ack:
-    """What is answered: taken or not, why, and what a query found (V3 subjects)."""
+    """What is answered: taken or not, why, to which document, and what a query found (V3 subjects)."""
 
     taken: bool
     details: tuple[Detail, ...]
     target: str = ""
     found: tuple[etree._Element, ...] = ()
+    at: str = ""
 
 
 def make(name: str, *children: etree._Element, **attributes: str) -> etree._Element:
@@ -278,11 +282,16 @@ def read_ack(text: str) -> Ack:
 
 def as_data(ack: Ack) -> Mapping[str, Any]:
     """An acknowledgement as it is stored with its request's receipt."""
-    return {"taken": ack.taken, "target": ack.target, "details": [[each.code, each.text] for each in ack.details]}
+    return {"taken": ack.taken, "at": ack.at, "details": [[each.code, each.text] for each in ack.details]}
 
 
 def of_data(data: Mapping[str, Any]) -> Ack:
-    return Ack(data["taken"], tuple(Detail(*each) for each in data["details"]), data["target"])
+    return Ack(data["taken"], tuple(Detail(*each) for each in data["details"]), at=data["at"])
+
+
+def derived_id(*parts: str) -> str:
+    """A document's number made from what it is about: made again it is the same number."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join((PRIVATE, *parts))))
 
 
 def stamp(moment: datetime, zone: tzinfo) -> str:

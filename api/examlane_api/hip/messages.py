@@ -251,12 +251,9 @@ def _entry(element: Part) -> Coded:
 
 
 def application_query(root: Part, profile: Profile) -> Query:
+    """CheckAppInfoQuery and CheckStatusInfoQuery."""
     asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
     return _query(asked, profile, orders=_values(asked, "actId"))
-
-
-def status_query(root: Part, profile: Profile) -> Query:
-    return application_query(root, profile)
 
 
 def appointment_query(root: Part, profile: Profile) -> Query:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from lxml import etree
 
 from examlane.orders.patients import Identifier
-from examlane_api.hip.frame import UNSPECIFIED, frame, make, stamp
+from examlane_api.hip.frame import PRIVATE, UNSPECIFIED, frame, make, stamp
+from examlane_api.hip.outbound.reading import Exam, Form, FormItem, Frame, Head, Named, ResourceDay
 from examlane_api.hip.profiles import Profile, StatusCode
 from examlane_api.soap.faults import printable
 
@@ -17,6 +17,7 @@ APPLICATION_ROOT = "2.16.156.10011.1.24"
 PLACER_ROOT = "2.16.156.10011.1.28"
 STAFF_ROOT = "2.16.156.10011.1.4"
 DEPARTMENT_ROOT = "2.16.156.10011.1.26"
+PATIENT_ROOT = "2.16.156.10011.2.5.1.4"
 CITIZEN_ROOT = "2.16.156.10011.1.3"
 SCHEDULE_ROOT = "2.16.156.10011.2.5.1.20"
 CLASS_SYSTEM = "2.16.156.10011.2.3.1.271"
@@ -25,92 +26,8 @@ DIAGNOSIS_SYSTEM = "2.16.156.10011.2.3.3.11"
 STATUS_SYSTEM = "2.16.156.10011.2.3.2.53"
 CLASSES = {"1": "门诊", "2": "急诊", "3": "住院", "9": "其他"}
 NOT_GIVEN = "未提供"
+ORGANIZATION = {"classCode": "ORG", "determinerCode": "INSTANCE"}
 MOST_IN_FRAME, MOST_IN_SCHEDULE = 100, 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A document's own number and when what it tells was so: the same event makes the same document again."""
-
-    message_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    code: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """One exam of an appointment. Departments are ours; the profile says what the platform calls them."""
-
-    appointment: str
-    application: str
-    placer: str
-    starts_at: datetime
-    department: Named
-    ordering_department: Named
-    encounter: str
-    encounter_class: str
-    ward: str
-    patient: tuple[Identifier, ...]
-    patient_name: str
-    device: Named
-    clerk: Named
-    queue_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A stretch of a resource's day with its seats."""
-
-    starts_at: datetime
-    ends_at: datetime
-    seats: int
-    free: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceDay:
-    """What a resource offers on one day."""
-
-    resource: Named
-    department: Named
-    day: date
-    frames: tuple[Frame, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FormItem:
-    placer: str
-    item: Named
-    department: Named
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """An application form as it stands here."""
-
-    number: str
-    active: bool
-    ordered_at: datetime
-    verified: bool
-    doctor: str
-    ordering_department: Named
-    priority: str
-    encounter: str
-    encounter_class: str
-    ward: str
-    patient: tuple[Identifier, ...]
-    patient_name: str
-    sex: str
-    birth_date: date | None
-    phone: str
-    items: tuple[FormItem, ...]
-    diagnosis: str
-    note: str
 
 
 # Whole documents
@@ -139,6 +56,17 @@ def schedule(profile: Profile, head: Head, days: Sequence[ResourceDay], *, new: 
 def application(profile: Profile, head: Head, form: Form, *, new: bool) -> etree._Element:
     """CheckAppInfoAdd (`new`) or Update: an application form as a platform sends it, too."""
     return _document(profile, head, "POOR_IN200901UV" if new else "POOR_IN200902UV", application_subject(profile, form))
+
+
+def no_show(profile: Profile, head: Head, appointment: str) -> etree._Element:
+    """Our own NoShowInfoAdd: the standard has no service for it."""
+    found = etree.Element(etree.QName(PRIVATE, "NoShowInfoAdd"), nsmap={None: PRIVATE})  # type: ignore[dict-item]
+    at = stamp(head.at, profile.timezone)
+    for name, text in (("messageId", head.message_id), ("createdAt", at), ("sender", profile.sender)):
+        etree.SubElement(found, etree.QName(PRIVATE, name)).text = text
+    missed = etree.SubElement(found, etree.QName(PRIVATE, "noShow"))
+    etree.SubElement(missed, etree.QName(PRIVATE, "appointmentNo")).text = appointment
+    return found
 
 
 def _document(profile: Profile, head: Head, root: str, subject: etree._Element) -> etree._Element:
@@ -371,12 +299,14 @@ def _encounter(
 
 
 def _location(profile: Profile, department: Named, ward: str) -> etree._Element:
-    inner = make("location", _id("", ""), make("name"), classCode="PLC", determinerCode="INSTANCE")
-    bed = make("location", _id("", ""), make("name"), make("asLocatedEntityPartOf", inner, classCode="LOCE"),
-               classCode="PLC", determinerCode="INSTANCE")  # fmt: skip
-    whole = make("wholeOrganization", _id("", ward), make("name", _text(ward)), classCode="ORG", determinerCode="INSTANCE")
-    provider = _organization("serviceProviderOrganization", profile, department)
-    provider.append(make("asOrganizationPartOf", whole, classCode="PART"))
+    """Where a patient lies: here the schemas want identifiers without a root."""
+    inner = make("location", _plain(""), make("name"), classCode="PLC", determinerCode="INSTANCE")
+    room = make("asLocatedEntityPartOf", inner, classCode="LOCE")
+    bed = make("location", _plain(""), make("name"), room, classCode="PLC", determinerCode="INSTANCE")
+    whole = make("wholeOrganization", _plain(ward[:36]), make("name", _text(ward)), **ORGANIZATION)
+    code, name = _plain(profile.department_code(department.code)), make("name", _text(department.name))
+    above = make("asOrganizationPartOf", whole, classCode="PART")
+    provider = make("serviceProviderOrganization", code, name, above, **ORGANIZATION)
     return make("location", make("time"), make("serviceDeliveryLocation", bed, provider, classCode="SDLOC"), typeCode="LOC")
 
 
@@ -386,8 +316,8 @@ def _provider(profile: Profile, department: Named) -> etree._Element:
 
 
 def _organization(name: str, profile: Profile, department: Named) -> etree._Element:
-    return make(name, _id(DEPARTMENT_ROOT, profile.department_code(department.code)), make("name", _text(department.name)),
-                determinerCode="INSTANCE", classCode="ORG")  # fmt: skip
+    code = _id(DEPARTMENT_ROOT, profile.department_code(department.code))
+    return make(name, code, make("name", _text(department.name)), **ORGANIZATION)
 
 
 def _class(profile: Profile, ours: str, *, named: bool = False) -> etree._Element:
@@ -398,7 +328,7 @@ def _class(profile: Profile, ours: str, *, named: bool = False) -> etree._Elemen
 
 def _patient_items(profile: Profile, identifiers: Sequence[Identifier]) -> list[etree._Element]:
     known = [(profile.root_of(each.kind), each.value) for each in identifiers]
-    return [_item(root, value) for root, value in known if root] or [_item("", "")]
+    return [_item(root, value) for root, value in known if root] or [_item(PATIENT_ROOT, "")]
 
 
 def _person(name: str) -> etree._Element:
@@ -407,6 +337,10 @@ def _person(name: str) -> etree._Element:
 
 def _id(root: str, extension: str) -> etree._Element:
     return make("id", _item(root, extension))
+
+
+def _plain(extension: str) -> etree._Element:
+    return make("id", make("item", extension=printable(extension)))
 
 
 def _item(root: str, extension: str) -> etree._Element:
