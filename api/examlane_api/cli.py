@@ -72,8 +72,8 @@ def work(once: bool) -> None:
     here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        send = platform_send(here, profiles.from_environment(), webhook_send())
-        worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
+        with platform_send(here, profiles.from_environment(), webhook_send()) as send:
+            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 

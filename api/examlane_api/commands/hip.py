@@ -69,11 +69,11 @@ def send(peer: str, appointment: str, dry_run: bool) -> None:
     found = of_appointment(here, profile, appointment, kind, current.version, f"{appointment}/{current.version}")
     if not found:
         click.echo(f"an appointment that is {current.state} tells the platform nothing")
-    platform = Platform(profile)
-    for outgoing in found:
-        click.echo(_shown(outgoing))
-        if not dry_run:
-            _send(platform, outgoing)
+    with Platform(profile) as platform:
+        for outgoing in found:
+            click.echo(_shown(outgoing))
+            if not dry_run:
+                _send(platform, outgoing)
 
 
 def _send(platform: Platform, outgoing: Outgoing) -> None:

@@ -94,7 +94,7 @@ class Part:
     def maybe_instant(self, path: str, attribute: str = "value") -> datetime | None:
         """yyyyMMddHHmmss in the platform's zone; one of zeros says nothing."""
         text = self.raw(path, attribute)
-        if not text or text == UNSPECIFIED:
+        if not text.strip("0"):
             return None
         try:
             if not TIME.fullmatch(text):
@@ -108,9 +108,9 @@ class Part:
         return found
 
     def day(self, path: str, attribute: str = "value") -> date | None:
-        """yyyyMMdd, perhaps with a time of day behind it."""
+        """yyyyMMdd, perhaps with a time of day behind it; zeros say nothing."""
         text = self.raw(path, attribute)
-        if not text:
+        if not text.strip("0"):
             return None
         try:
             if not TIME.fullmatch(text):

@@ -22,6 +22,7 @@ STEPS = (
 )  # fmt: skip
 """What a status code of a platform can mean to us."""
 XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"'{}]+", re.ASCII)
 CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 PROFILES = "EXAMLANE_HIP_PROFILES"
 
@@ -165,6 +166,8 @@ def _problems(profile: Profile) -> Sequence[str]:
     found = []
     if not CODE.fullmatch(profile.code):
         found.append("the file's name must be lower-case letters, digits and -, at most 32")
+    if not NAMESPACE.fullmatch(profile.namespace):
+        found.append("namespace: not a URI")
     for name in ("operation", "result"):
         if not XML_NAME.fullmatch(getattr(profile, name)):
             found.append(f"{name}: not an XML name")

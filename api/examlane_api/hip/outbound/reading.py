@@ -129,7 +129,7 @@ class Form:
 def exams(hospital: Hospital, number: str, version: int | None = None, *, all_of_them: bool = False) -> list[Exam]:
     """The exams of an appointment as of one of its versions; `all_of_them`: also those that have left it.
 
-    The time is the period that the patient was told. Raises `NotFound`.
+    Of one that has ended meanwhile all are told. The time is the period that the patient was told. Raises `NotFound`.
     """
     database = hospital.database
     rows = database.rows(EXAMS, number)
@@ -139,7 +139,8 @@ def exams(hospital: Hospital, number: str, version: int | None = None, *, all_of
     clerk = changed[1] if changed else "examlane"
     at = changed[2] if changed else rows[0][3]
     starts_at = hospital.calendar.period(instant(at))[0]
-    return [_exam(database, row, starts_at, clerk) for row in rows if all_of_them or row[-1]]
+    present = [row for row in rows if row[-1] and not all_of_them] or rows
+    return [_exam(database, row, starts_at, clerk) for row in present]
 
 
 def _exam(database: Database, row: Sequence[Any], starts_at: datetime, clerk: str) -> Exam:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
 import requests
 import zeep
@@ -109,6 +110,14 @@ class Platform:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._sessions:
+            session.close()
 
     def send(self, outgoing: Outgoing) -> Ack:
         """Deliver one document. Raises `Declined` (AE), `NoAnswer`, and `ValueError` where it breaks its schema."""
@@ -153,7 +162,8 @@ class Platform:
     def _connect(self) -> Any:
         profile, outbound = self._profile, self._profile.outbound
         session = requests.Session()
-        session.trust_env = False
+        session.trust_env = False  # peers are inside the hospital: no proxy, no .netrc
+        self._sessions.append(session)
         if outbound.user:
             session.auth = (outbound.user, outbound.password)
         version = SoapVersion.V12 if outbound.soap == "1.2" else SoapVersion.V11
@@ -168,16 +178,20 @@ class Platform:
         return client.create_service(binding, outbound.address)  # type: ignore[no-untyped-call]
 
 
-def platform_send(hospital: Hospital, profiles: Mapping[str, Profile], otherwise: Send) -> Send:
-    """A sender that speaks to each platform by its profile, and to all other peers as before."""
-    platforms = {code: Platform(profile) for code, profile in profiles.items() if profile.outbound.address}
+@contextmanager
+def platform_send(hospital: Hospital, profiles: Mapping[str, Profile], otherwise: Send) -> Iterator[Send]:
+    """A sender that speaks to each platform by its profile, and to all other peers as before, until it is left."""
+    with ExitStack() as stack:
+        platforms = {
+            code: stack.enter_context(Platform(profile)) for code, profile in profiles.items() if profile.outbound.address
+        }
 
-    def send(message: Message) -> None:
-        platform = platforms.get(message.peer)
-        if platform is None:
-            otherwise(message)
-            return
-        for outgoing in of_event(hospital, profiles[message.peer], message):
-            platform.send(outgoing)
+        def send(message: Message) -> None:
+            platform = platforms.get(message.peer)
+            if platform is None:
+                otherwise(message)
+                return
+            for outgoing in of_event(hospital, profiles[message.peer], message):
+                platform.send(outgoing)
 
-    return send
+        yield send
