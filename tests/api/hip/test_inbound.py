@@ -469,3 +469,21 @@ def test_another_patients_rows_stay_as_they_are(hip: Any) -> None:
     for code in ("SC08", "SC10", "SC11"):
         hip.taken("CheckStatusInfoUpdate", hip.status("1001", code))
     assert rows_of(other) == before
+
+
+# With the standard's schemas
+
+
+def test_documents_are_held_against_the_standard_where_it_is_configured(
+    open_hip: Any, sqlite_url: str, make_profile: Any, schemas: Any
+) -> None:
+    with open_hip(sqlite_url, make_profile(schemas=str(schemas))) as hip:
+        hip.taken("CheckAppInfoAdd", hip.order("1001"))
+        assert hip.paid("1001").taken
+        ack = hip.send("CheckAppInfoAdd", hip.order("1002").replace('moodCode="RQO"', "", 1))
+        assert codes(ack) == ["invalid_input"]
+        assert "moodCode" in ack.details[0].text
+        assert codes(hip.send("CheckStatusInfoUpdate", hip.status("1001", "SC08"))) == ["invalid_input"]
+        assert hip.count("exam_order") == 1
+        other = hip.order("1003").replace("POOR_IN200901UV", "POOR_IN200902UV")
+        assert codes(hip.send("CheckAppInfoAdd", other)) == ["invalid_input"]

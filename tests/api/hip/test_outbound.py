@@ -105,8 +105,10 @@ def test_our_no_show_is_valid_against_our_schema(profile: Any) -> None:
 @BOUNDED
 @given(HEADS, FORMS)
 def test_an_application_that_we_write_we_read(profile: Any, head: Head, form: Form) -> None:
-    form = replace(form, doctor="李医生", note="左侧", ward="W1", ordering_department=Named("CLINIC", "门诊"),
-                   patient=(Identifier("patient_id", "P1"), *form.patient))  # fmt: skip
+    form = replace(
+        form, doctor="李医生", note="左侧", ward="W1", diagnosis="结节", ordering_department=Named("CLINIC", "门诊"),
+        patient=(Identifier("patient_id", "P1"), *form.patient),
+    )  # fmt: skip
     document = frame.read(frame.to_text(documents.application(profile, head, form, new=True)), profile.timezone)
     read = messages.application(document.root, profile)
     assert document.root.problems == []
@@ -284,7 +286,7 @@ def test_arrival_and_no_show_are_told(hip: Any) -> None:
 def test_what_was_only_held_is_never_told(hip: Any) -> None:
     changes.cancel(hip.world.hospital, hip.booked("1001"), TESTER, reason="x")
     [time_, *_] = choosing.times(hip.world.hospital, items=["1001/1"], days=2, limit=5)
-    held = choosing.hold(hip.world.hospital, items=["1001/1"], group=time_.group, starts_at=time_.starts_at, actor=TESTER)
+    held = choosing.book(hip.world.hospital, ["1001/1"], time_.group, time_.starts_at, TESTER, hold=True)
     assert told(hip, held.number, "held") == []
     changes.cancel(hip.world.hospital, held.number, TESTER, reason="x")
     assert told(hip, held.number, "cancelled") == []
