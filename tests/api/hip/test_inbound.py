@@ -233,6 +233,18 @@ def test_a_report_that_died_between_two_orders_goes_on_where_it_was(hip: Any, mo
     assert hip.world.database.value(versions, first) == 2
 
 
+def test_a_late_arrival_whose_answer_was_never_made_is_not_done_twice(hip: Any) -> None:
+    number = hip.booked("1001")
+    hip.world.clock.advance(timedelta(hours=3))
+    message = hip.status("1001", "SC08", message_id=ONCE, at="20261123110000")
+    assert codes(hip.taken("CheckStatusInfoUpdate", message)) == ["no_show"]
+    hip.world.database.write(lambda: hip.world.database.rows("DELETE FROM receipt WHERE key = ? RETURNING id", ONCE))
+    before = rows(hip, "appointment", "appointment_version", "audit")
+    assert codes(hip.taken("CheckStatusInfoUpdate", message)) == ["noted"]
+    assert rows(hip, "appointment", "appointment_version", "audit") == before
+    assert hip.state(number) == "no_show"
+
+
 def test_a_report_for_an_order_without_an_appointment_is_refused(hip: Any) -> None:
     hip.taken("CheckAppInfoAdd", hip.order("1001"))
     assert codes(hip.send("CheckStatusInfoUpdate", hip.status("1001", "SC08"))) == ["no_appointment"]
