@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HOMES = (ROOT / "core", ROOT / "api", *sorted((ROOT / "plugins").iterdir()))
 DATA = (
-    *("*.typed", "*.wsdl", "*.toml", "*.csv", "*.sql", "*.html", "*.css", "*.js"),
+    *("*.typed", "*.wsdl", "*.xsd", "*.toml", "*.csv", "*.sql", "*.html", "*.css", "*.js"),
     *("*.svg", "*.json", "*.txt", "*.po", "*.mo", "*.jinja"),
 )
 GROUPS = ("console_scripts", "examlane.plugins")

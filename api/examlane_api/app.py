@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from collections.abc import Mapping
 
 from flask import Flask, g, request
 
 from examlane.hospital import Hospital
 from examlane_api import pages, soap
+from examlane_api.hip import service as hip
+from examlane_api.hip.profiles import Profile
 from examlane_api.keyring import Keyring
 from examlane_api.rate import RateLimiter
 from examlane_api.rest import api, appointments, day, departments, orders, peers, rules
@@ -18,10 +21,13 @@ MAX_BODY = 4 * 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(hospital: Hospital, secret_key: str, address: str = "", keyring: Keyring | None = None) -> Flask:
+def create_app(
+    hospital: Hospital, secret_key: str, address: str = "", keyring: Keyring | None = None,
+    platforms: Mapping[str, Profile] | None = None,
+) -> Flask:  # fmt: skip
     """The web application of a hospital. `secret_key` signs sessions and has no default; `address` is shown in WSDLs.
 
-    Without a `keyring` no client that signs its requests is recognised.
+    Without a `keyring` no client that signs its requests is recognised. `platforms` are served their HIP endpoint each.
     """
     app = Flask("examlane_api")
     app.config |= {
@@ -46,6 +52,7 @@ def create_app(hospital: Hospital, secret_key: str, address: str = "", keyring: 
 
     api.register(app, [orders.blp, appointments.blp, departments.blp, peers.blp, rules.blp, *day.BLUEPRINTS])
     soap.register(app, hospital, address)
+    hip.register(app, hospital, address, platforms or {})
     pages.register(app, hospital)
     return app
 

@@ -22,10 +22,13 @@ from examlane_api.app import create_app
 from examlane_api.commands import hospital
 from examlane_api.commands.clients import clients
 from examlane_api.commands.golive import export, importing
+from examlane_api.commands.hip import hip
 from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
+from examlane_api.hip import profiles
+from examlane_api.hip.outbound.sending import platform_send
 from examlane_api.peers import webhook_send
 
 
@@ -56,7 +59,8 @@ def init(data: Path | None) -> None:
 @click.option("--threads", default=8, show_default=True)
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
-    app = create_app(hospital(), secret, address or f"http://{host}:{port}", keyring.from_environment())
+    address = address or f"http://{host}:{port}"
+    app = create_app(hospital(), secret, address, keyring.from_environment(), profiles.from_environment())
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
@@ -68,11 +72,12 @@ def serve(host: str, port: int, secret: str, address: str, threads: int) -> None
 def work(once: bool) -> None:
     """Finish what requests left, notice no-shows, publish slots, ask shadows, and tell the peers."""
     stop = threading.Event()
+    here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        here = hospital()
-        send = webhook_send(here.clock, keyring.from_environment())
-        worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
+        webhooks = webhook_send(here.clock, keyring.from_environment())
+        with platform_send(here, profiles.from_environment(), webhooks) as send:
+            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()
 
@@ -128,7 +133,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, events, peers, plugins, rules, providers, importing, export):
+for group in (clients, events, hip, peers, plugins, rules, providers, importing, export):
     cli.add_command(group)
 
 

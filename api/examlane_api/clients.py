@@ -182,6 +182,12 @@ def of_request(database: Database, keyring: Keyring | None, request: Signed, now
     return by_key(database, code, secret, "rest", now) if scheme.lower() == "bearer" and secret else None
 
 
+def caller(database: Database, code: str, channel: str, now: datetime) -> Caller | None:
+    """The client with this code, for work that it asked for earlier and that is done now; None if it is shut out."""
+    known = _known(database, code, channel, now)
+    return known.caller if known else None
+
+
 def by_key(database: Database, code: str, secret: str, channel: str, now: datetime) -> Caller | None:
     """The bearer client with this code and key, or None."""
     known = _known(database, code, channel, now)

@@ -62,10 +62,15 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.event(dead_letters.show(hospital.database, key)[0])
     if replay.subject == "rule":
         return answers.rule_version(rulebook.by_key(hospital, int(key)))
-    _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, key), actor)
+    finish_order(hospital, key, actor)
     if replay.subject == "payment":
         return answers.payment(reporting.payment_answer(hospital, key))
     return answers.items(status.of_order(hospital, key))
+
+
+def finish_order(hospital: Hospital, number: str, actor: Actor) -> None:
+    """Settle what a sending of an order or payment left due when it died."""
+    _finish(hospital, hospital.database.value(PATIENT_OF_ORDER, number), actor)
 
 
 def _finish(hospital: Hospital, patient: int | None, actor: Actor) -> None:

@@ -47,7 +47,10 @@ class Operation:
 
 
 class Contract:
-    """Reads requests into plain dicts and writes answers from them, both checked against the schema."""
+    """Reads requests into plain dicts and writes answers from them, both checked against the schema.
+
+    An instant sent without offset is taken in `timezone`, and answers are given in it.
+    """
 
     def __init__(self, wsdl: Path, timezone: tzinfo) -> None:
         self._timezone = timezone

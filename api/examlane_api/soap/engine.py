@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import tzinfo
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from flask import Blueprint, Request, Response, request
 from lxml import etree
 
 from examlane import Text
-from examlane_api.soap.contract import Contract
 from examlane_api.soap.credentials import Credentials, read_credentials
 from examlane_api.soap.envelope import Envelope, Limits, parse_envelope, read_text, refuse_unknown_headers
 from examlane_api.soap.faults import FaultKind, SoapRefusal, SoapVersion, render_fault
@@ -29,26 +26,46 @@ _SHOWN = {
 }
 
 
+class Served(Protocol):
+    """What a service speaks: typed (`Contract`), or a document as text in two parameters (the platforms' HIP)."""
+
+    namespace: str
+
+    @property
+    def operations(self) -> frozenset[str]: ...
+
+    def operation(self, version: SoapVersion, tag: str) -> Any:
+        """The operation whose request has this name; it has a `name`."""
+
+    def read(self, operation: Any, message: etree._Element) -> dict[str, Any]:
+        """What a request says; a refusal names every field at fault."""
+
+    def write(self, operation: Any, answer: Mapping[str, Any]) -> etree._Element:
+        """The envelope of an answer."""
+
+    def wsdl(self, versions: frozenset[SoapVersion], location: str) -> bytes:
+        """The WSDL for clients that speak these versions."""
+
+
 class SoapService:
     """Serves a contract with one handler per operation.
 
     `authenticate` turns credentials, or their absence, into a caller; None refuses. `location` is the public address
-    that the WSDL names. An instant sent without offset is taken in `timezone`, and answers are given in it.
+    that the WSDL names.
     """
 
     def __init__(
         self,
-        wsdl: Path,
+        contract: Served,
         handlers: Mapping[str, Handler],
         location: Callable[[], str],
         authenticate: Callable[[Credentials | None], Any | None],
-        timezone: tzinfo,
         limits: Limits | None = None,
     ) -> None:
-        self._contract = Contract(wsdl, timezone)
+        self._contract = contract
         if self._contract.operations != set(handlers):
             odd = sorted(self._contract.operations ^ set(handlers))
-            raise ValueError(f"the operations of {wsdl.name} and their handlers differ: {', '.join(odd)}")
+            raise ValueError(f"the operations of the contract and their handlers differ: {', '.join(odd)}")
         self._handlers = dict(handlers)
         self._location = location
         self._authenticate = authenticate

@@ -47,25 +47,25 @@ def read_text(request: Request, limits: Limits) -> str:
     """The message as text, decoded by us, small enough to parse and without a DOCTYPE."""
     _check_media_type(request)
     body, charset = _root_part(_read_body(request, limits), request)
-    text = _XML_DECLARATION.sub("", _decode(body, charset), count=1)
-    if _DOCTYPE_IN_PROLOG.match(text):
-        raise SoapRefusal("doctype", Text("消息不得包含 DOCTYPE。", "A message must not have a DOCTYPE."))
-    if text.count("<") > limits.tags or text.count("=") > limits.equals:
-        raise _too_large()
-    return text
+    return _small_enough(_decode(body, charset), limits)
 
 
 def parse_envelope(text: str, limits: Limits) -> Envelope:
     """The envelope in the text: one optional header, then one body, in a version we speak."""
-    root = _parse(text)
-    if _too_deep(root, limits.depth):
-        raise SoapRefusal("too_deep", Text("消息嵌套过深。", "The message is nested too deeply."))
+    root = _shallow(text, limits)
     version = _version(root)
     parts = list(root)
     header = parts.pop(0) if parts and parts[0].tag == f"{{{version}}}Header" else ()
     if [part.tag for part in parts] != [f"{{{version}}}Body"]:
         raise _not_an_envelope()
     return Envelope(version, tuple(header), tuple(parts[0]))
+
+
+def parse_inner(text: str, limits: Limits) -> etree._Element:
+    """A document that a message carries as text: as hostile as the message, so under the same guard."""
+    if len(text) > limits.bytes:
+        raise _too_large()
+    return _shallow(_small_enough(text.lstrip("\ufeff"), limits), limits)
 
 
 def refuse_unknown_headers(envelope: Envelope) -> None:
@@ -75,6 +75,23 @@ def refuse_unknown_headers(envelope: Envelope) -> None:
         if demanded and entry.tag != SECURITY:
             words = Text(f"不支持的消息头：{entry.tag}", f"This header is not understood: {entry.tag}")
             raise SoapRefusal("header_not_understood", words, kind=FaultKind.MUST_UNDERSTAND)
+
+
+def _small_enough(text: str, limits: Limits) -> str:
+    """The text without its XML declaration, whose encoding is decided already."""
+    text = _XML_DECLARATION.sub("", text, count=1)
+    if _DOCTYPE_IN_PROLOG.match(text):
+        raise SoapRefusal("doctype", Text("消息不得包含 DOCTYPE。", "A message must not have a DOCTYPE."))
+    if text.count("<") > limits.tags or text.count("=") > limits.equals:
+        raise _too_large()
+    return text
+
+
+def _shallow(text: str, limits: Limits) -> etree._Element:
+    root = _parse(text)
+    if _too_deep(root, limits.depth):
+        raise SoapRefusal("too_deep", Text("消息嵌套过深。", "The message is nested too deeply."))
+    return root
 
 
 def _check_media_type(request: Request) -> None:

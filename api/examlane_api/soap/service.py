@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from examlane.domain import Text
 from examlane.hospital import Hospital
 from examlane_api import clients
 from examlane_api.access import Caller
+from examlane_api.soap.contract import Contract
 from examlane_api.soap.credentials import Credentials
 from examlane_api.soap.engine import SoapService
 from examlane_api.soap.faults import SoapRefusal
@@ -20,11 +22,24 @@ URL = "/soap/booking"
 WSDL = Path(str(files("examlane_api.soap").joinpath("booking.wsdl")))
 
 
+Authenticate = Callable[[Credentials | None], Caller | None]
+
+
 def register(app: Flask, hospital: Hospital, address: str) -> None:
     """Serve the contract; its WSDL names `address`, or the address it was asked at while none is set."""
+    handlers = BookingHandlers(hospital).by_operation()
+    contract = Contract(WSDL, hospital.settings.zone)
+    service = SoapService(contract, handlers, location(address, URL), authenticator(app, hospital))
+    app.register_blueprint(service.blueprint(URL))
 
-    def location() -> str:
-        return (address or request.host_url).rstrip("/") + URL
+
+def location(address: str, url: str) -> Callable[[], str]:
+    """The public address of one of our URLs, below the address asked for while none is configured."""
+    return lambda: (address or request.host_url).rstrip("/") + url
+
+
+def authenticator(app: Flask, hospital: Hospital) -> Authenticate:
+    """Recognises the clients of this hospital by key or by digest, each within its rate."""
 
     def authenticate(credentials: Credentials | None) -> Caller | None:
         if credentials is None:
@@ -42,6 +57,4 @@ def register(app: Flask, hospital: Hospital, address: str) -> None:
         keyring = app.extensions["examlane.keyring"]
         return clients.by_digest(database, keyring, sent.user, sent.nonce, sent.created, sent.password, now)
 
-    handlers = BookingHandlers(hospital).by_operation()
-    service = SoapService(WSDL, handlers, location, authenticate, hospital.settings.zone)
-    app.register_blueprint(service.blueprint(URL))
+    return authenticate

@@ -232,6 +232,52 @@ class Delivery(Table):
     answer = TextField(default="")
 
 
+class ForeignCode(Table):
+    """A peer's code that we could not read, or that a person has told us the meaning of (`target`: our own code)."""
+
+    peer = CharField(max_length=32)
+    kind = CharField(max_length=16)
+    code = CharField(max_length=64)
+    name = CharField(max_length=128, default="")
+    target = CharField(max_length=64, default="")
+    seen = IntegerField(default=0)
+    first_seen_at = InstantField()
+    last_seen_at = InstantField()
+    mapped_by = CharField(max_length=64, default="")
+    mapped_at = InstantField(null=True)
+
+    class Meta:
+        indexes = ((("peer", "kind", "code"), True),)
+
+
+class ParkedMessage(Table):
+    """A peer's message as it came, kept until what it waits for is known; emptied once it has been read."""
+
+    peer = CharField(max_length=32)
+    action = CharField(max_length=64)
+    message_id = CharField(max_length=64)
+    body = TextField()
+    waits_for = JsonField()
+    state = CharField(max_length=8, default="parked")
+    error = CharField(max_length=300, default="")
+    received_at = InstantField()
+    settled_at = InstantField(null=True)
+
+    class Meta:
+        indexes = ((("peer", "state"), False),)
+
+
+class PlacerNumber(Table):
+    """The number (医嘱号) under which the ordering system knows a line of an order."""
+
+    order_number = CharField(max_length=64)
+    line = IntegerField()
+    number = CharField(max_length=64)
+
+    class Meta:
+        indexes = ((("order_number", "line"), True),)
+
+
 class DeskTask(Table):
     """Why automation stopped, who owns it, since when, until when, and the next step."""
 

@@ -21,7 +21,7 @@ from requests import Session
 from werkzeug.serving import make_server
 
 from examlane import Text
-from examlane_api.soap import Credentials, Handler, Limits, SoapRefusal, SoapService
+from examlane_api.soap import Contract, Credentials, Handler, Limits, SoapRefusal, SoapService
 
 WSDL = Path(str(files("examlane_api.soap") / "booking.wsdl"))
 NAMESPACE = "http://examlane.org/soap/v1"
@@ -182,7 +182,7 @@ def running() -> Iterator[Server]:
     recorder = Recorder()
     limits = Limits(bytes=400_000)
     location = "https://booking.example.org/soap"
-    service = SoapService(WSDL, recorder.handlers(), lambda: location, authenticate, SHANGHAI, limits)
+    service = SoapService(Contract(WSDL, SHANGHAI), recorder.handlers(), lambda: location, authenticate, limits)
     app = Flask("soap_under_test")
     app.register_blueprint(service.blueprint("/soap"))
     listening = make_server("127.0.0.1", 0, app, threaded=True)

@@ -14,7 +14,7 @@ import zeep
 from lxml import etree
 from zeep.wsse.username import UsernameToken
 
-from examlane_api.soap import SoapService
+from examlane_api.soap import Contract, SoapService
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NINE = datetime(2026, 5, 4, 9, 0)
@@ -191,4 +191,4 @@ def test_a_service_with_a_missing_or_surplus_handler_does_not_start(server: Any,
     handlers = server.recorder.handlers()
     handlers["PayOrder"] = handlers.pop("CheckIn")
     with pytest.raises(ValueError, match="CheckIn, PayOrder"):
-        SoapService(wsdl, handlers, str, lambda _: None, SHANGHAI)
+        SoapService(Contract(wsdl, SHANGHAI), handlers, str, lambda _: None)

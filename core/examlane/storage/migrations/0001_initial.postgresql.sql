@@ -137,6 +137,8 @@ CREATE INDEX "external_appointment_patient_id" ON "external_appointment" ("patie
 CREATE INDEX "external_appointment_department" ON "external_appointment" ("department");
 CREATE INDEX "external_appointment_appointment_id" ON "external_appointment" ("appointment_id");
 CREATE UNIQUE INDEX "external_appointment_system_number" ON "external_appointment" ("system", "number");
+CREATE TABLE "foreign_code" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "kind" VARCHAR(16) NOT NULL, "code" VARCHAR(64) NOT NULL, "name" VARCHAR(128) NOT NULL, "target" VARCHAR(64) NOT NULL, "seen" INTEGER NOT NULL, "first_seen_at" BIGINT NOT NULL, "last_seen_at" BIGINT NOT NULL, "mapped_by" VARCHAR(64) NOT NULL, "mapped_at" BIGINT);
+CREATE UNIQUE INDEX "foreign_code_peer_kind_code" ON "foreign_code" ("peer", "kind", "code");
 CREATE TABLE "freed_time" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "appointment_id" BIGINT NOT NULL, "department" VARCHAR(32) NOT NULL, "group_id" BIGINT NOT NULL, "day" VARCHAR(10) NOT NULL, "start_at" BIGINT NOT NULL, "end_at" BIGINT NOT NULL, "why" VARCHAR(16) NOT NULL, "state" VARCHAR(16) NOT NULL, "since" BIGINT NOT NULL, "return_at" BIGINT NOT NULL, "due_at" BIGINT NOT NULL, "ended_at" BIGINT, FOREIGN KEY ("appointment_id") REFERENCES "appointment" ("id"), FOREIGN KEY ("group_id") REFERENCES "resource_group" ("id"));
 CREATE INDEX "freed_time_appointment_id" ON "freed_time" ("appointment_id");
 CREATE INDEX "freed_time_due" ON "freed_time" ("due_at", "id") WHERE state = 'open';
@@ -162,6 +164,8 @@ CREATE TABLE "offer" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "freed_id" BIGINT NOT
 CREATE INDEX "offer_freed_id" ON "offer" ("freed_id");
 CREATE INDEX "offer_entry_id" ON "offer" ("entry_id");
 CREATE UNIQUE INDEX "one_open_offer" ON "offer" ("entry_id") WHERE state = 'open';
+CREATE TABLE "parked_message" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "action" VARCHAR(64) NOT NULL, "message_id" VARCHAR(64) NOT NULL, "body" TEXT NOT NULL, "waits_for" TEXT NOT NULL, "state" VARCHAR(8) NOT NULL, "error" VARCHAR(300) NOT NULL, "received_at" BIGINT NOT NULL, "settled_at" BIGINT);
+CREATE INDEX "parked_message_peer_state" ON "parked_message" ("peer", "state");
 CREATE TABLE "past_examination" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "patient_id" BIGINT NOT NULL, "item_id" BIGINT NOT NULL, "start_at" BIGINT NOT NULL, "end_at" BIGINT NOT NULL, "source" VARCHAR(64) NOT NULL, "number" VARCHAR(64) NOT NULL, FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"), FOREIGN KEY ("item_id") REFERENCES "exam_item" ("id"));
 CREATE INDEX "past_examination_patient_id" ON "past_examination" ("patient_id");
 CREATE INDEX "past_examination_item_id" ON "past_examination" ("item_id");
@@ -186,6 +190,8 @@ CREATE UNIQUE INDEX "patient_relation_patient_id_other_id_kind" ON "patient_rela
 CREATE TABLE "payment" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "order_number" VARCHAR(64) NOT NULL, "order_item_id" BIGINT, "lines" TEXT NOT NULL, "kind" VARCHAR(16) NOT NULL, "amount" VARCHAR(20) NOT NULL, "settlement" VARCHAR(64) NOT NULL, "paid_at" BIGINT NOT NULL, "source" VARCHAR(64) NOT NULL, FOREIGN KEY ("order_item_id") REFERENCES "order_item" ("id"));
 CREATE INDEX "payment_order_number" ON "payment" ("order_number");
 CREATE INDEX "payment_order_item_id" ON "payment" ("order_item_id");
+CREATE TABLE "placer_number" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "order_number" VARCHAR(64) NOT NULL, "line" INTEGER NOT NULL, "number" VARCHAR(64) NOT NULL);
+CREATE UNIQUE INDEX "placer_number_order_number_line" ON "placer_number" ("order_number", "line");
 CREATE TABLE "possible_duplicate" ("id" BIGSERIAL NOT NULL PRIMARY KEY, "first_id" BIGINT NOT NULL, "second_id" BIGINT NOT NULL, "task_id" BIGINT NOT NULL, "found_at" BIGINT NOT NULL, FOREIGN KEY ("first_id") REFERENCES "patient" ("id"), FOREIGN KEY ("second_id") REFERENCES "patient" ("id"), FOREIGN KEY ("task_id") REFERENCES "desk_task" ("id"));
 CREATE INDEX "possible_duplicate_first_id" ON "possible_duplicate" ("first_id");
 CREATE INDEX "possible_duplicate_second_id" ON "possible_duplicate" ("second_id");

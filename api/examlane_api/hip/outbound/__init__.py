@@ -1,0 +1,1 @@
+"""What a platform is told: read from the hospital, written as its documents, sent and acknowledged."""

@@ -1,0 +1,65 @@
+"""`examlane hip`: what waits is shown, mapped and done; what a platform is told is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from examlane_api.cli import cli
+from examlane_api.hip import profiles
+
+
+@pytest.fixture
+def run(hip_on_sqlite: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "example.toml").write_bytes((files("examlane_api.hip") / "example.toml").read_bytes())
+    monkeypatch.setenv(profiles.PROFILES, str(folder))
+    monkeypatch.setattr("examlane_api.commands.hip.hospital", lambda: hip_on_sqlite.world.hospital)
+
+    def command(*words: str, fails: bool = False) -> str:
+        result: Result = CliRunner().invoke(cli, ["hip", *words])
+        assert (result.exit_code != 0) == fails, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.output
+
+    return command
+
+
+def test_a_code_is_mapped_and_what_waited_for_it_is_done(hip_on_sqlite: Any, run: Any) -> None:
+    hip = hip_on_sqlite
+    hip.taken("CheckAppInfoAdd", hip.order("1001", "US999"))
+    shown = run("inbox", "--peer", "example")
+    assert "US999" in shown
+    assert "waits for item US999" in shown
+    assert "1 messages wait" in shown
+    assert "NOWHERE is no item here" in run("map", "example", "item", "US999", "NOWHERE", fails=True)
+    assert "1 of 1 done" in run("map", "example", "item", "US999", "US-HEART")
+    assert hip.world.item("1001/1").state == "accepted"
+    assert "US-HEART" in run("inbox")
+    assert "0 of 0 done" in run("replay", "example")
+
+
+def test_a_code_that_the_profile_explains_now_is_replayed(hip_on_sqlite: Any, run: Any, tmp_path: Path) -> None:
+    hip = hip_on_sqlite
+    hip.taken("CheckAppInfoAdd", hip.order("1001", "US999"))
+    assert "0 of 1 done" in run("replay", "example")
+    file = tmp_path / "profiles" / "example.toml"
+    file.write_text(file.read_text("utf-8").replace("[items]", '[items]\nUS999 = "US-HEART"'), "utf-8")
+    assert "1 of 1 done" in run("replay", "example")
+
+
+def test_what_a_platform_would_be_told_is_printed(hip_on_sqlite: Any, run: Any) -> None:
+    number = hip_on_sqlite.booked("1001")
+    printed = run("send", "example", number, "--dry-run")
+    assert "CheckAppointStatusInfoAdd" in printed
+    assert f'extension="{number}"' in printed
+
+
+def test_there_must_be_a_profile(run: Any) -> None:
+    assert "there is no profile other.toml" in run("replay", "other", fails=True)
