@@ -23,6 +23,7 @@ from lxml import etree
 from werkzeug.serving import make_server
 
 from examlane import hookspecs, reasons
+from examlane.appointments import status
 from examlane.insight.invariants import INVARIANTS
 from examlane.storage.ledger import Event, Peer
 from examlane.testing import World
@@ -100,7 +101,7 @@ def holds(shown: Any, actual: Any, at: str = "") -> None:
         assert shown == actual, at
 
 
-def test_every_curl_example_gets_the_answer_shown(app: Flask, secret: str) -> None:
+def test_every_curl_example_gets_the_answer_shown(app: Flask, world: World, secret: str) -> None:
     words = {"BASE": PREFIX, "TOKEN": f"his.{secret}", "NUMBER": ""}
     blocks = docs.FENCE.findall(docs.page("integration.md"))
     examples = [
@@ -110,6 +111,8 @@ def test_every_curl_example_gets_the_answer_shown(app: Flask, secret: str) -> No
     ]
     assert len(examples) == sum(body.startswith("curl ") for _, body in blocks)
     for command, shown in examples:
+        if "/check-in" in command:
+            world.clock.set(status.appointment(world.hospital, words["NUMBER"]).starts_at)
         answer = call(app, command, words)
         holds(shown, answer, command.splitlines()[0])
         if answer.get("state") == "booked" and "items" in shown:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from examlane.arrival import walkin
+from examlane.errors import Unavailable
+
 CARD = {"kind": "card", "value": "P1"}
 
 
@@ -53,6 +56,34 @@ def test_an_emergency_is_answered_with_its_provisional_order(rest: Any) -> None:
     rest.world.database.write(lambda: rest.world.database.rows("UPDATE receipt SET answer = NULL RETURNING id"))
     again = rest.post("/emergencies", body, key="e1").json
     assert (again["order"], again["appointments"]) == (answer["order"], answer["appointments"])
+
+
+def test_an_emergency_that_died_before_it_was_taken_in_is_taken_in_when_it_is_sent_again(
+    rest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"department": "CLINIC", "items": ["CT-HEAD"], "reason": "车祸", "number": "T-7", "ward": "急诊"}
+
+    def dies(*_: Any) -> Any:
+        raise Unavailable
+
+    monkeypatch.setattr(walkin, "take_in", dies)
+    assert rest.post("/emergencies", body, key="e1").status_code == 503
+    monkeypatch.undo()
+    answer = rest.post("/emergencies", body, key="e1").json
+    assert [each["state"] for each in answer["appointments"]] == ["checked_in"]
+    assert rest.world.database.value("SELECT count(*) FROM exam_order") == 1
+    assert rest.world.database.value("SELECT value FROM patient_identifier WHERE kind = 'temporary'") == "T-7"
+
+
+def test_what_is_booked_on_a_later_day_is_named_and_done_today_with_move(rest: Any, number: str) -> None:
+    later = rest.times(appointment=number, since="2026-11-25")[0]
+    rest.post(f"/appointments/{number}/reschedule", {"group": later["group"], "starts_at": later["starts_at"]})
+    answer = rest.post("/arrivals", {"patient": CARD})
+    assert (answer.status_code, answer.json["code"]) == (409, "another_day")
+    assert "2026-11-25" in answer.json["message"]["zh"]
+    (visit,) = rest.post("/arrivals", {"patient": CARD, "move": True}).json["appointments"]
+
+    assert (visit["number"], visit["state"], visit["starts_at"][:10]) == (number, "checked_in", "2026-11-23")
 
 
 def test_only_the_desk_adds_a_seat(rest: Any, number: str) -> None:

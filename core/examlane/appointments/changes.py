@@ -25,6 +25,7 @@ LATER = timedelta(minutes=10)
 """A report of something longer ago was entered by hand later: it says nothing of the source that it comes from."""
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 ELSEWHERE = Text("该预约由原系统管理，请在原系统更改", "booked in the department's own system: change it there")
+NOT_READY = Text("患者尚未就绪，不能叫号或开始检查", "the patient is not ready yet: neither called nor examined")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
 KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NOT NULL"
@@ -38,6 +39,11 @@ FROM appointment a WHERE a.state = 'tentative' AND a.mode <> 'external') t
 WHERE (t.unpaid AND coalesce(t.hold_expires_at, t.start_at - ?) <= ?) OR (NOT t.unpaid AND t.start_at - ? <= ?)"""
 GIVES_UP = ("cancelled", "expired")
 EXTERNAL = "SELECT 1 FROM department WHERE code = ? AND mode = 'external'"
+# Of a visit whose exams were settled one by one, what was finished or given back before stays so.
+UNSETTLED = """SELECT oi.key FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
+WHERE ai.appointment_id = ? AND ai.outcome = '' ORDER BY oi.id"""
+# Who was here before keeps the instant at which he came.
+ENTER_QUEUE = "UPDATE appointment SET queue_at = coalesce(queue_at, ?), ready_at = NULL WHERE id = ? RETURNING id"
 EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not_done"}
 
 
@@ -72,10 +78,11 @@ def check_in(
 
 
 def call(
-    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, absent: bool = False
-) -> AppointmentStatus:
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, absent: bool = False,
+    version: int | None = None,
+) -> AppointmentStatus:  # fmt: skip
     """The queue called the patient, or called and did not find him. A closed gate, or one not ready, stops the call."""
-    return _change(hospital, number, "called_absent" if absent else "called", actor, key)
+    return _change(hospital, number, "called_absent" if absent else "called", actor, key, version=version)
 
 
 def execution(
@@ -113,6 +120,8 @@ def _change(
         expired = current.hold_expires_at is not None and current.hold_expires_at <= hospital.clock.now()
         if current.state == "held" and after == "booked" and expired:
             raise Conflict("hold_expired", Text("保留已过期，请重新选择", "the hold has expired: choose again"))
+        if current.state == "deferred" and after in gates.STARTING:
+            _must_be_ready(hospital, current)
         guarded = after in gates.GUARDED
         seen = gates.must_be_open(hospital, current.patient, current.items, after) if guarded else None
         hospital.database.write(
@@ -123,6 +132,13 @@ def _change(
         return current.id
 
     return by_id(hospital, tried(attempt))
+
+
+def _must_be_ready(hospital: Hospital, current: AppointmentStatus) -> None:
+    """Raise `Conflict` while a patient who was deferred is not ready."""
+    ready = hospital.database.value("SELECT ready_at FROM appointment WHERE id = ?", current.id)
+    if ready is None or ready > epoch(hospital.clock.now()):
+        raise Conflict("not_ready", NOT_READY)
 
 
 def _awaits_another_order(hospital: Hospital, current: AppointmentStatus) -> bool:
@@ -146,12 +162,13 @@ def _write_change(
     keep_back(hospital, current, held, after, delayed=by_patient)
     if after == "checked_in":
         came = min(at, now) if at else now
-        database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(came), current.id)
+        database.rows(ENTER_QUEUE, epoch(came), current.id)
+        desk.close_task(database, current.id, "absent_repeatedly", actor.name, now)
     if after == "cancelled":
         desk.offer_the_rest(database, current.id, now, hospital.settings.desk_deadline)
     if not (done or items_left):
         return
-    for key_of_item in current.items:
+    for (key_of_item,) in database.rows(UNSETTLED, current.id):
         item, state = database.rows(LEAVE, int(done), items_left, key_of_item)[0]
         desk.close_tasks(database, item, task, actor.name, now)
         if task:

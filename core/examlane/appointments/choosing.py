@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, desk, states, status, visits
-from examlane.appointments.changes import by_id, fresh, keep_back, may_change, tried
+from examlane.appointments.changes import ENTER_QUEUE, by_id, fresh, keep_back, may_change, tried
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity import slots, withheld
-from examlane.capacity.availability import Foreseen, SlotCalendar, ticks_of
+from examlane.capacity.availability import Foreseen, SlotCalendar, Window, ticks_of
 from examlane.domain import EncounterClass, Text
 from examlane.errors import Conflict, NotFound, Refused, SlotTaken
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem, Snapshot
+from examlane.orders.snapshot import Visit as BookedVisit
 from examlane.planning import gates
-from examlane.planning.constraints import audiences, lead, option_of
+from examlane.planning.constraints import Constraints, audiences, lead, option_of
 from examlane.planning.judging import BOOKED_OUTSIDE, LEFT_TO_PEOPLE, may_be_restricted
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
@@ -42,7 +43,7 @@ CAME_TODAY: Mapping[str, Any] = {
 }  # fmt: skip
 ADD_ON: Mapping[str, Any] = {"code": "add_on", "why": {"zh": "登记台加号", "en": "an extra seat, given at the desk"}}
 ADD_ONS = """SELECT count(*) FROM appointment a JOIN appointment_version v ON v.appointment_id = a.id AND v.version = 1
-WHERE a.department = ? AND a.day = ? AND v.reason = 'add_on'"""
+WHERE a.group_id = ? AND a.day = ? AND v.reason = 'add_on'"""
 ADD_ONS_USED_UP = Text("今日加号已用完", "no more seats may be added here today")
 WAITED: Mapping[str, Any] = {
     "code": "waiting_list",
@@ -171,18 +172,50 @@ def take_next(
 
 def book_today(
     hospital: Hospital, items: Sequence[str], actor: Actor, key: RequestKey | None, *, add_on: bool = False,
+    reason: str = "", emergency: bool = False,
 ) -> AppointmentStatus:  # fmt: skip
     """Book items at the next free start today for a patient who is here, and check him in, in one transaction.
 
-    With `add_on` a seat is added at the present slot (加号) where none is free. Raises `Refused` with the reason.
+    With `add_on` a seat is added at the present slot (加号) where none is free, for a `reason`; for an `emergency`
+    however many were added before. Raises `Refused` with the reason.
     """
 
     def attempt() -> int:
-        choice = _choose(hospital, items, "", arrived=True, desk=actor.desk)
-        write = partial(_admit_today, hospital, choice, _today_anywhere(choice), actor, key, add_on)
+        choice = _choose(hospital, items, "", arrived=True, desk=actor.desk or emergency)
+        chosen = _today_anywhere(choice)
+        added = _add_on_start(hospital, choice) if chosen is None and add_on else None
+
+        def write() -> int:
+            if chosen is not None:
+                appointment = _create(hospital, choice, chosen, actor, key, False, CAME_TODAY)
+            elif added is not None:
+                appointment = _add_on(hospital, choice, added, actor, key, reason, limited=not emergency)
+            else:
+                raise Conflict("no_place_today", NO_PLACE)
+            return _arrives(hospital, appointment, 1, actor)
+
         return hospital.database.write(write)
 
     return by_id(hospital, tried(attempt))
+
+
+def as_visits(hospital: Hospital, items: Sequence[str]) -> list[list[str]]:
+    """Order items of one patient, together as their departments would examine them. Raises `NotFound`."""
+    state = snapshot.read(
+        hospital.database, hospital.catalogues, _patient_of(hospital, items), hospital.clock.now()
+    )
+    planner = Planner(hospital, state, hospital.clock.now())
+    by_place: dict[tuple[str, int], list[OpenItem]] = defaultdict(list)
+    for item in state.items:
+        if item.key in items:
+            by_place[item.department, item.encounter_id].append(item)
+    found: list[list[str]] = []
+    for (department, _), own in by_place.items():
+        made = planner.requirements(department, own) or ()
+        together = [list(visit.items) for visit in made]
+        known = {key for keys in together for key in keys}
+        found += [*together, *([item.key] for item in own if item.key not in known)]
+    return found
 
 
 def _today_anywhere(choice: _Choice) -> Placement | None:
@@ -195,35 +228,26 @@ def _today_anywhere(choice: _Choice) -> Placement | None:
     return min(found, key=lambda placement: placement.starts_at, default=None)
 
 
-def _admit_today(
-    hospital: Hospital, choice: _Choice, chosen: Placement | None, actor: Actor, key: RequestKey | None, add_on: bool
-) -> int:
+def _arrives(hospital: Hospital, appointment: int, version: int, actor: Actor) -> int:
+    """Check in whoever was given his time because he is here."""
     database, now = hospital.database, hospital.clock.now()
-    if chosen is not None:
-        appointment = _create(hospital, choice, chosen, actor, key, False, CAME_TODAY)
-    elif add_on:
-        appointment = _add_on(hospital, choice, actor, key)
-    else:
-        raise Conflict("no_place_today", NO_PLACE)
-    visits.change_state(database, appointment, 1, "booked", "checked_in", actor, now, reason="arrived")
-    database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(now), appointment)
+    visits.change_state(database, appointment, version, "booked", "checked_in", actor, now, reason="arrived")
+    database.rows(ENTER_QUEUE, epoch(now), appointment)
     return appointment
 
 
-def _add_on(hospital: Hospital, choice: _Choice, actor: Actor, key: RequestKey | None) -> int:
+def _add_on(
+    hospital: Hospital, choice: _Choice, start: tuple[VisitOption, datetime], actor: Actor, key: RequestKey | None,
+    reason: str, *, limited: bool,
+) -> int:  # fmt: skip
     """A seat more at the slots that are running or next, audited, as often a day as the department allows."""
     database, state, now = hospital.database, choice.planner.snapshot, hospital.clock.now()
-    department = state.catalogue.department(choice.visit.department)
-    day = state.catalogue.calendar.day_of(now).isoformat()
-    given = database.value(ADD_ONS, choice.visit.department, day)
-    if given >= department.policy.add_ons_a_day:
-        raise Conflict("add_ons_used_up", ADD_ONS_USED_UP)
+    option, starts_at = start
     number = visits.new_number()
     receipts.keep(database, key, "appointment", number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
-    option, starts_at = _next_slot(hospital, choice)
     place = visits.bind(database, state.catalogue, option, starts_at, None)
-    visits.add_seats(database, place, actor, now, "add-on")
+    visits.add_seats(database, place, actor, now, f"add-on: {reason}" if reason else "add-on")
     data = visits.Booking(
         state.patient.id, choice.items[0].encounter_id, choice.visit.department,
         tuple(item.id for item in choice.items), automatic=False, explanation=dump(dict(ADD_ON)), reason="add_on",
@@ -231,22 +255,40 @@ def _add_on(hospital: Hospital, choice: _Choice, actor: Actor, key: RequestKey |
     )  # fmt: skip
     appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
     _written(hospital, choice, appointment, actor)
+    # Counted behind the place's queue number, which one booking at a time is given: two desks do not add the last seat.
+    day = state.catalogue.calendar.day_of(now).isoformat()
+    given = database.value(ADD_ONS, state.catalogue.group_ids[option.group], day)
+    if limited and given > state.catalogue.department(choice.visit.department).policy.add_ons_a_day:
+        raise Conflict("add_ons_used_up", ADD_ONS_USED_UP)
     return appointment
 
 
-def _next_slot(hospital: Hospital, choice: _Choice) -> tuple[VisitOption, datetime]:
-    """The first rostered start from now on today at which a visit can be held if seats are added."""
+def _add_on_start(hospital: Hospital, choice: _Choice) -> tuple[VisitOption, datetime] | None:
+    """The first rostered start from now on today at which only seats are missing: every rule of time is kept."""
     now, catalogue = hospital.clock.now(), choice.planner.snapshot.catalogue
-    end = catalogue.calendar.midnight(catalogue.calendar.day_of(now) + timedelta(days=1))
+    today = catalogue.calendar.day_of(now)
+    end = catalogue.calendar.midnight(today + timedelta(days=1))
+    constraints = _constraints(choice)
     for option in choice.visit.options:
+        forbidden = constraints.forbidden(choice.visit, option)
         resources = catalogue.resources(option.segments[0].needs[0].group)
         for slot in slots.rostered_between(hospital.database, resources, epoch(now), epoch(end)):
+            start = instant(slot.start_at)
+            if _outside(choice.visit, start, catalogue.calendar.local(start).time(), forbidden):
+                continue
             try:
-                visits.bind(hospital.database, catalogue, option, instant(slot.start_at), None)
+                visits.bind(hospital.database, catalogue, option, start, None)
             except SlotTaken:
                 continue
-            return option, instant(slot.start_at)
-    raise Conflict("no_place_today", NO_PLACE)
+            return option, start
+    return None
+
+
+def _outside(visit: Visit, start: datetime, local: time, forbidden: Sequence[Window]) -> bool:
+    """Whether a visit may not start then, by its own limits or the patient's other exams."""
+    early, late = visit.earliest is not None and start < visit.earliest, visit.latest is not None and start > visit.latest
+    over = visit.starts_until is not None and local > visit.starts_until
+    return early or late or over or any(since < start < until for since, until in forbidden)
 
 
 def come_back(hospital: Hospital, number: str, actor: Actor, *, reason: str) -> bool:
@@ -327,17 +369,25 @@ def _visit(planner: Planner, plan: Plan, items: Sequence[OpenItem], prepared: bo
     return planner.limited(made[0], () if prepared else planner.preparation(items), plan.verdicts)
 
 
-def _availability(choice: _Choice) -> SlotCalendar:
-    planner, plan, current = choice.planner, choice.plan, choice.appointment
+def _constraints(choice: _Choice) -> Constraints:
+    planner, plan = choice.planner, choice.plan
     rules, _failed = planner.interval_rules(
         {item.department for item in choice.items} | {exam.item.department for exam in planner.snapshot.exams}
     )
     plan.rules = rules
-    own = [visit for visit in planner.snapshot.visits if current and visit.id == current.id]
-    constraints = planner.constraints(plan, rules, {item.key: item for item in choice.items}, {v.id for v in own})
+    return planner.constraints(plan, rules, {item.key: item for item in choice.items}, {v.id for v in _own(choice)})
+
+
+def _own(choice: _Choice) -> list[BookedVisit]:
+    current = choice.appointment
+    return [visit for visit in choice.planner.snapshot.visits if current and visit.id == current.id]
+
+
+def _availability(choice: _Choice) -> SlotCalendar:
+    constraints, allocator = _constraints(choice), choice.planner.allocator
     encounter = choice.items[0].order.encounter.encounter_class
-    seats = Counter(planner.allocator.seats_of(own)) + Counter(choice.offered)
-    return planner.allocator.availability(encounter, constraints, seats)
+    seats = Counter(allocator.seats_of(_own(choice))) + Counter(choice.offered)
+    return allocator.availability(encounter, constraints, seats)
 
 
 def _checked(choice: _Choice, group: str, starts_at: datetime) -> Placement:
@@ -428,12 +478,7 @@ def _move(
     )  # fmt: skip
     keep_back(hospital, current, held, "moved", delayed=by_patient and not at_once)
     _written(hospital, choice, current.id, actor)
-    if arrived:
-        visits.change_state(
-            database, current.id, current.version + 1, "booked", "checked_in", actor, now, reason="arrived"
-        )
-        database.rows("UPDATE appointment SET queue_at = ? WHERE id = ? RETURNING id", epoch(now), current.id)
-    return current.id
+    return _arrives(hospital, current.id, current.version + 1, actor) if arrived else current.id
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,15 @@ def close_tasks(database: Database, order_item: int, keep: str, by: str, now: da
     )  # fmt: skip
 
 
+def close_task(database: Database, appointment: int, code: str, by: str, now: datetime) -> None:
+    """Close an appointment's tasks of one kind."""
+    database.rows(
+        "UPDATE desk_task SET closed_at = ?, closed_by = ? WHERE appointment_id = ? AND code = ? AND closed_at IS NULL "
+        "RETURNING id",
+        epoch(now), by, appointment, code,
+    )  # fmt: skip
+
+
 def rest_of_itinerary(database: Database, appointment: int, now: datetime) -> list[tuple[int, str]]:
     """The other appointments of an itinerary that are still to come and may be planned again: ids and numbers."""
     return [(key, number) for key, number in database.rows(OTHERS, appointment, epoch(now))]

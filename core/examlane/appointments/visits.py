@@ -41,6 +41,10 @@ explanation = ? WHERE id = ? AND version = ? RETURNING version, number, start_at
 GIVE_UP = """UPDATE claim SET released_at = ? WHERE appointment_id = ? AND segment = ? AND released_at IS NULL
 AND EXISTS (SELECT 1 FROM slot s WHERE s.id = claim.slot_id AND s.start_at >= ?) RETURNING slot_id, seats"""
 HELD_SEATS = "SELECT slot_id, seats FROM claim WHERE appointment_id = ? AND released_at IS NULL ORDER BY id"
+TICKET = """SELECT a.queue_number, g.code, a.mode FROM appointment a JOIN resource_group g ON g.id = a.group_id
+WHERE a.id = ?"""
+LEAVE_QUEUE = """UPDATE appointment SET queue_at = NULL, queue_places = '[]', absences = 0, ready_at = NULL
+WHERE id = ? RETURNING id"""
 RETURN_ITEMS = "UPDATE appointment_item SET active = 1 WHERE appointment_id = ? AND outcome = '' RETURNING id"
 """What left a visit for good, or was replaced in it, says so in its outcome and does not come back."""
 
@@ -235,6 +239,7 @@ def move(
         """UPDATE appointment SET state = 'booked', version = version + 1, group_id = ?, day = ?, start_at = ?,
 end_at = ?, period_start_at = ?, period_end_at = ?, queue_number = ?, no_show = '', hold_expires_at = NULL,
 mode = CASE WHEN mode = 'external' AND ? <> 'external' THEN 'slot' ELSE mode END,
+queue_at = NULL, queue_places = '[]', absences = 0, ready_at = NULL,
 moved_by_patient = CASE WHEN ? = 1 THEN 1 ELSE moved_by_patient END,
 preparation = coalesce(?, preparation), explanation = coalesce(?, explanation)
 WHERE id = ? AND version = ? RETURNING version, number, department""",
@@ -372,8 +377,16 @@ def _version(
         "starts_at": instant(start).isoformat(),
         "ends_at": instant(end).isoformat(),
         "reason": reason,
-    } | ({"silent": True} if silent else {})
+    } | ({"silent": True} if silent else {}) | _in_queue(database, appointment, after)
     events.emit(database, "appointment", number, kind, payload, at)
+
+
+def _in_queue(database: Database, appointment: int, state: str) -> dict[str, Any]:
+    """What a queue system must hear of a patient who is here: his number, and where he waits."""
+    if state not in ("checked_in", "called", "called_absent", "deferred"):
+        return {}
+    queue_number, group, mode = database.rows(TICKET, appointment)[0]
+    return {"queue_number": queue_number, "group": group, "mode": mode}
 
 
 def event_kind(before: str, after: str) -> str:

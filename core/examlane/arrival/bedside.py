@@ -12,9 +12,10 @@ from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import executing
 from examlane.arrival.executing import ExecutionReport
 from examlane.domain import BookingMode, Text
-from examlane.errors import Conflict, NotFound
+from examlane.errors import Conflict, NotFound, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
+from examlane.planning import gates
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -70,14 +71,21 @@ def report(
     """
     running = hospital.database.value(RUNNING, item)
     if running is None:
-        number = changes.by_id(hospital, changes.tried(partial(_start, hospital, item, actor, key))).number
-        if said.state == "started":
+        began = said.state == "started"
+        # The last step keeps the key: what died before it is done again, and finds the visit.
+        number = changes.by_id(
+            hospital, changes.tried(partial(_start, hospital, item, actor, key if began else None, asked=began))
+        ).number
+        if began:
             return status.appointment(hospital, number)
-        return executing.report(hospital, number, said, actor)
+        return executing.report(hospital, number, said, actor, key)
     return executing.report(hospital, str(running), said, actor, key)
 
 
-def _start(hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey | None) -> int:
+def _start(
+    hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey | None, *, asked: bool
+) -> int:
+    """Make the visit of an exam that begins; `asked`: it has not begun yet, and a closed gate stops it."""
     patient = hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", key_of_item)
     if patient is None:
         raise NotFound("order item", key_of_item)
@@ -87,6 +95,8 @@ def _start(hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey |
     service = next((one for one in item.view.services if one.mode is BookingMode.BEDSIDE), None) if item else None
     if item is None or service is None or item.reason != "bedside" or not item.release:
         raise Conflict("not_at_the_bedside", NOT_AT_THE_BEDSIDE)
+    if asked and gates.must_be_open(hospital, patient, (key_of_item,), "in_progress") != state.version:
+        raise StalePlan("the patient changed meanwhile")
     group, encounter, department, key_id = service.group, item.encounter_id, item.department, item.id
 
     def write() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,15 +17,20 @@ from examlane.orders import patients
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.fields import epoch, maybe_epoch
+from examlane.storage.fields import dump, epoch, maybe_epoch
 
 DEFERRALS = ("bladder_not_full", "has_eaten", "glucose_too_high", "heart_rate_too_fast", "unwell", "other")
 """Why a patient who is here cannot be examined yet."""
 BACK = {"checked_in": "booked", "called": "checked_in", "called_absent": "checked_in", "deferred": "checked_in"}
-ABSENT = """UPDATE appointment SET absences = absences + 1, queue_rank = ?, queue_at = ? WHERE id = ? RETURNING absences"""
+ABSENT = "UPDATE appointment SET absences = absences + 1, queue_places = ? WHERE id = ? RETURNING absences"
+BACK_AGAIN = """UPDATE appointment SET absences = CASE WHEN absences > 0 THEN absences - 1 ELSE 0 END, queue_places = ?
+WHERE id = ? RETURNING id"""
+GATES = ("awaiting_gate", "not_ready")
+READINGS = 8
+"""How often a queue is read anew before a call gives up because others call at the same time."""
 NOBODY = Text("候检队列为空", "nobody waits to be called")
 NOT_HERE = Text("患者不在候检", "the patient does not wait here")
-NOT_READY = Text("患者尚未就绪，不能叫号", "the patient is not ready yet")
+BUSY = Text("多个诊室同时叫号，请重试", "others are calling at the same time: try again")
 CANNOT_BE_UNDONE = Text("当前状态不能撤销", "nothing can be undone in this state")
 ITEMS = """SELECT oi.id FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
 WHERE ai.appointment_id = ? AND ai.active = 1"""
@@ -34,24 +41,25 @@ def call_next(hospital: Hospital, group: str, actor: Actor, key: RequestKey | No
 
     Raises `NotFound`, and `Conflict` when nobody can be called.
     """
-    refusal = Conflict("nobody_waiting", NOBODY)
-    for entry in queue.order(queue.entries(hospital, group), epoch(hospital.clock.now())):
+    refusal, passed = Conflict("nobody_waiting", NOBODY), set[str]()
+    for _ in range(READINGS):
+        waiting = queue.order(queue.entries(hospital, group), epoch(hospital.clock.now()))
+        first = next((one for one in waiting if one.number not in passed), None)
+        if first is None:
+            raise refusal
         try:
-            return changes.call(hospital, entry.number, actor, key)
+            return changes.call(hospital, first.number, actor, key, version=first.version)
         except Conflict as conflict:
             if conflict.code == "request_in_flight":
                 raise
-            refusal = conflict
-    raise refusal
+            if conflict.code in GATES:
+                refusal = conflict
+                passed.add(first.number)
+    raise refusal if passed else Conflict("conflict_repeated", BUSY)
 
 
 def call(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
-    """Call one patient by name. Who is deferred is not called before he is ready."""
-    current = status.appointment(hospital, number)
-    if current.state == "deferred":
-        ready = hospital.database.value("SELECT ready_at FROM appointment WHERE id = ?", current.id)
-        if ready is None or ready > epoch(hospital.clock.now()):
-            raise Conflict("not_ready", NOT_READY)
+    """Call one patient out of turn. Raises `Conflict` while he is not ready, or a gate is closed."""
     return changes.call(hospital, number, actor, key)
 
 
@@ -63,15 +71,20 @@ def absent(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None
         states.check(current.state, "called_absent")
         policy = hospital.catalogues.current().department(current.department).policy
         here = queue.entries(hospital, current.group)
-        place = queue.after(here, number, policy.absent_places, epoch(hospital.clock.now()))
-        hospital.database.write(partial(_absent, hospital, current, place, policy.absent_limit, actor, key))
+        places = [*_places(hospital, current), queue.behind(here, number, policy.absent_places, epoch(hospital.clock.now()))]
+        hospital.database.write(partial(_absent, hospital, current, places, policy.absent_limit, actor, key))
         return current.id
 
     return changes.by_id(hospital, changes.tried(attempt))
 
 
+def _places(hospital: Hospital, current: AppointmentStatus) -> list[Sequence[int]]:
+    """Where he has stood since he was first called in vain."""
+    return list(json.loads(hospital.database.value("SELECT queue_places FROM appointment WHERE id = ?", current.id)))
+
+
 def _absent(
-    hospital: Hospital, current: AppointmentStatus, place: tuple[int, int], limit: int, actor: Actor,
+    hospital: Hospital, current: AppointmentStatus, places: Sequence[Sequence[int]], limit: int, actor: Actor,
     key: RequestKey | None,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
@@ -80,7 +93,7 @@ def _absent(
     visits.change_state(
         database, current.id, current.version, current.state, "called_absent", actor, now, reason="not there"
     )
-    absences = database.value(ABSENT, *place, current.id)
+    absences = database.value(ABSENT, dump(places), current.id)
     if absences >= limit:
         for (item,) in database.rows(ITEMS, current.id):
             desk.open_task(
@@ -126,17 +139,21 @@ def undo(
     after = BACK[current.state]
     if after == "booked" and hospital.database.value("SELECT mode FROM appointment WHERE id = ?", current.id) != "slot":
         return changes.cancel(hospital, number, actor, key, reason=f"undone: {reason}"[:200])
-    return _to(hospital, number, after, actor, key, f"undone: {reason}"[:200])
+    return _to(hospital, number, after, actor, key, f"undone: {reason}"[:200], undone=current.state)
 
 
 def _to(
     hospital: Hospital, number: str, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    ready_at: datetime | None = None,
+    ready_at: datetime | None = None, undone: str = "",
 ) -> AppointmentStatus:  # fmt: skip
     def attempt() -> int:
         current = status.appointment(hospital, number)
+        if undone and current.state != undone:
+            raise Conflict("not_undoable", CANNOT_BE_UNDONE)
         states.check(current.state, after)
-        hospital.database.write(partial(_write, hospital, current, after, actor, key, reason, ready_at))
+        hospital.database.write(
+            partial(_write, hospital, current, after, actor, key, reason, ready_at, bool(undone))
+        )
         return current.id
 
     return changes.by_id(hospital, changes.tried(attempt))
@@ -144,7 +161,7 @@ def _to(
 
 def _write(
     hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, key: RequestKey | None, reason: str,
-    ready_at: datetime | None,
+    ready_at: datetime | None, undone: bool,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
@@ -152,11 +169,9 @@ def _write(
     visits.change_state(
         database, current.id, current.version, current.state, after, actor, now, reason=reason
     )
-    database.rows(
-        "UPDATE appointment SET ready_at = ?, queue_at = CASE WHEN ? = 1 THEN NULL ELSE queue_at END WHERE id = ? "
-        "RETURNING id",
-        maybe_epoch(ready_at), int(after == "booked"), current.id,
-    )  # fmt: skip
-    for (item,) in database.rows(ITEMS, current.id):
-        desk.close_tasks(database, item, "", actor.name, now)
-
+    database.rows("UPDATE appointment SET ready_at = ? WHERE id = ? RETURNING id", maybe_epoch(ready_at), current.id)
+    if undone and current.state == "called_absent":
+        database.rows(BACK_AGAIN, dump(_places(hospital, current)[:-1]), current.id)
+    if after == "booked":
+        database.rows(visits.LEAVE_QUEUE, current.id)
+    desk.close_task(database, current.id, "absent_repeatedly", actor.name, now)

@@ -10,10 +10,10 @@ from functools import partial
 from examlane.appointments import booking, changes, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import Text
-from examlane.errors import Conflict, InvalidInput
+from examlane.errors import Conflict, InvalidInput, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients
-from examlane.records import events, jobs, receipts
+from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import epoch
@@ -23,15 +23,18 @@ NOT_DONE = {
     "glucose_too_high": True, "heart_rate_too_fast": True, "wrong_order": False, "refused": False, "other": False,
 }  # fmt: skip
 """Why an exam was not done, and whether it is then planned again by itself."""
-OPEN = """SELECT ai.order_item_id, oi.key, ai.outcome FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
-WHERE ai.appointment_id = ? AND ai.active = 1 ORDER BY oi.id"""
-FINISH = "UPDATE appointment_item SET outcome = 'finished' WHERE appointment_id = ? AND order_item_id = ? RETURNING id"
-GIVE_BACK = """UPDATE appointment_item SET outcome = 'not_done', active = 0 WHERE appointment_id = ? AND order_item_id = ?
+# What left the visit for another one is none of its exams any more; what is booked elsewhere is not examined here.
+EXAMS = """SELECT ai.order_item_id, oi.key, ai.outcome, (SELECT count(*) FROM appointment_item o WHERE o.active = 1
+AND o.order_item_id = ai.order_item_id AND o.session = ai.session AND o.appointment_id <> ai.appointment_id)
+FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
+WHERE ai.appointment_id = ? AND ai.outcome NOT IN ('left', 'replaced') ORDER BY oi.id"""
+SETTLE = """UPDATE appointment_item SET outcome = ?, active = ? WHERE appointment_id = ? AND order_item_id = ?
 RETURNING id"""
-LEAVE = "UPDATE order_item SET state = ?, reason = ? WHERE id = ? RETURNING key, state"
-PLAN_AGAIN = """UPDATE order_item SET reason = ''
-WHERE reason = 'not_done' AND state = 'accepted' AND key = ? RETURNING id"""
-NOT_IN_VISIT = Text("不属于该次预约，或已有结果", "not one of this visit, or settled already")
+# What the rules say of an exam stays as it is when it is not done.
+LEAVE = """UPDATE order_item SET state = CASE WHEN ? = 1 THEN 'fulfilled' ELSE state END, reason = ? WHERE id = ?
+RETURNING key, state"""
+OTHER_PART = Text("不属于该次预约", "not one of this visit")
+SETTLED = Text("该项目已有不同的结果", "another outcome of this exam was reported before")
 UNKNOWN_REASON = Text("未知的原因", "unknown reason")
 
 
@@ -55,93 +58,114 @@ class ExecutionReport:
         return self.state == "not_done" and wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """One exam of a visit: how it ended so far, and whether it is booked again elsewhere."""
+
+    id: int
+    key: str
+    outcome: str
+    elsewhere: bool
+
+
 def report(
     hospital: Hospital, number: str, said: ExecutionReport, actor: Actor, key: RequestKey | None = None
 ) -> AppointmentStatus:
     """Store what was done. Exams of one visit may be settled one by one, in any order; it ends with the last one.
 
-    What is not done stays paid, and is planned again at once where the report or its reason says so. Raises
-    `InvalidInput`, `NotFound`, and `Conflict` by the visit's state.
+    What is told twice changes nothing. What is not done stays paid, and is planned again at once where the report or
+    its reason says so. Raises `InvalidInput`, `NotFound`, and `Conflict` by the visit's state or an exam's outcome.
     """
     if said.reason_code and said.reason_code not in NOT_DONE:
         raise InvalidInput([("/reason_code", UNKNOWN_REASON)])
     current = status.appointment(hospital, number)
-    still_open = [key for _, key, outcome in hospital.database.rows(OPEN, current.id) if not outcome]
-    if odd := [(f"/items/{n}", NOT_IN_VISIT) for n, item in enumerate(said.items) if item not in still_open]:
+    parts = {exam.key for exam in _exams(hospital, current)}
+    if odd := [(f"/items/{n}", OTHER_PART) for n, item in enumerate(said.items) if item not in parts]:
         raise InvalidInput(odd)
-    if said.state == "started" or not said.items or set(said.items) == set(current.items):
-        found = changes.execution(
-            hospital, number, said.state, actor, key, reason=said.reason_code or said.reason, at=said.at
-        )
-        return _planned_again(hospital, found, current.items, actor) if said.plans_again else found
+    if said.state == "started":
+        return changes.execution(hospital, number, said.state, actor, key, at=said.at)
     changes.tried(partial(_attempt, hospital, number, said, actor, key))
     booking.settle(hospital, current.patient, actor)
     return status.appointment(hospital, number)
 
 
-def _planned_again(
-    hospital: Hospital, found: AppointmentStatus, items: Sequence[str], actor: Actor
-) -> AppointmentStatus:
-    def open_again() -> None:
-        patients.touch(hospital.database, found.patient)
-        for item in items:
-            hospital.database.rows(PLAN_AGAIN, item)
-        jobs.mark_due(hospital.database, found.patient, epoch(hospital.clock.now()))
-
-    hospital.database.write(open_again)
-    booking.settle(hospital, found.patient, actor)
-    return status.appointment(hospital, found.number)
+def _exams(hospital: Hospital, current: AppointmentStatus) -> list[Exam]:
+    rows = hospital.database.rows(EXAMS, current.id)
+    return [Exam(item, key, outcome, bool(elsewhere)) for item, key, outcome, elsewhere in rows]
 
 
 def _attempt(
     hospital: Hospital, number: str, said: ExecutionReport, actor: Actor, key: RequestKey | None
 ) -> int:
     current = status.appointment(hospital, number)
-    rows = hospital.database.rows(OPEN, current.id)
-    after = _state_after(rows, said)
-    if current.state != after:
-        states.check(current.state, after)
-    hospital.database.write(partial(_write, hospital, current, rows, said, after, actor, key))
+    exams = _exams(hospital, current)
+    target = changes.EXECUTION[said.state]
+    told = _told_now(exams, said, over=current.state == target)
+    after = _state_after(current.state, exams, told, said) if told else current.state
+    if told and current.state != "in_progress":
+        states.check(current.state, after if after != current.state else "in_progress")
+    elif not told and not said.items and current.state != target:
+        states.check(current.state, target)
+    hospital.database.write(partial(_write, hospital, current, told, said, after, actor, key))
     return current.id
 
 
-def _state_after(rows: Sequence[tuple[int, str, str]], said: ExecutionReport) -> str:
-    """A visit is over when each of its exams is: fulfilled if any was finished, else not done."""
-    outcomes = [said.state if key in said.items else outcome for _, key, outcome in rows]
-    if "" in outcomes:
-        return "in_progress"
-    return "fulfilled" if "finished" in outcomes else "not_done"
+def _told_now(exams: Sequence[Exam], said: ExecutionReport, *, over: bool) -> list[Exam]:
+    """The exams whose outcome this report tells: those it names, or all that have none. Raises `Conflict`.
+
+    `over`: the visit has ended as the report says, so that it tells nothing new of exams without an outcome of their own.
+    """
+    if not said.items:
+        return [exam for exam in exams if not exam.outcome and not over]
+    known = ("", said.state) if over else (said.state,)
+    named = [exam for exam in exams if exam.key in said.items and exam.outcome not in known]
+    if any(exam.outcome or exam.elsewhere for exam in named):
+        raise Conflict("state_conflict", SETTLED)
+    return named
+
+
+def _state_after(state: str, exams: Sequence[Exam], told: Sequence[Exam], said: ExecutionReport) -> str:
+    """A visit is over when each of its exams is: fulfilled if any was finished, else not done.
+
+    An exam that is not done leaves the others where they are.
+    """
+    outcomes = [said.state if exam in told else exam.outcome for exam in exams]
+    if "" not in outcomes:
+        return "fulfilled" if "finished" in outcomes else "not_done"
+    return "in_progress" if said.state == "finished" else state
 
 
 def _write(
-    hospital: Hospital, current: AppointmentStatus, rows: Sequence[tuple[int, str, str]], said: ExecutionReport,
-    after: str, actor: Actor, key: RequestKey | None,
+    hospital: Hospital, current: AppointmentStatus, told: Sequence[Exam], said: ExecutionReport, after: str, actor: Actor,
+    key: RequestKey | None,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
     patients.touch(database, current.patient)
-    reason = said.reason_code or said.reason
     if current.state != after:
         visits.change_state(
-            database, current.id, current.version, current.state, after, actor, now, reason=reason,
-            evidence=changes.told(said.at, now),
+            database, current.id, current.version, current.state, after, actor, now,
+            reason=said.reason_code or said.reason, evidence=changes.told(said.at, now),
         )  # fmt: skip
-    for item, key_of_item, _ in rows:
-        if key_of_item in said.items:
-            _settle_item(hospital, current, item, said, actor)
+    elif status.appointment(hospital, current.number).version != current.version:
+        raise StalePlan("the appointment changed meanwhile")
+    for exam in told:
+        _settle(hospital, current, exam, said, after, actor)
     jobs.mark_due(database, current.patient, epoch(now))
 
 
-def _settle_item(
-    hospital: Hospital, current: AppointmentStatus, item: int, said: ExecutionReport, actor: Actor
+def _settle(
+    hospital: Hospital, current: AppointmentStatus, exam: Exam, said: ExecutionReport, after: str, actor: Actor
 ) -> None:
-    database, now = hospital.database, hospital.clock.now()
-    database.rows(FINISH if said.state == "finished" else GIVE_BACK, current.id, item)
-    left = ("fulfilled", "") if said.state == "finished" else ("accepted", "" if said.plans_again else "not_done")
-    changed = database.rows(LEAVE, *left, item)
-    if not changed:
-        raise Conflict("state_conflict", NOT_IN_VISIT)
-    desk.close_tasks(database, item, "", actor.name, now)
-    key, state = changed[0]
+    database, now, done = hospital.database, hospital.clock.now(), said.state == "finished"
+    database.rows(SETTLE, said.state, int(done and not exam.elsewhere), current.id, exam.id)
+    reason = "" if done or said.plans_again else "not_done"
+    (key, state), *_ = database.rows(LEAVE, int(done), reason, exam.id)
+    desk.close_tasks(database, exam.id, "", actor.name, now)
+    if current.state == after:  # no version of the visit tells of it
+        audit.record(
+            database, actor, f"order_item.{said.state}", "order_item", key, epoch(now), appointment=current.number,
+            reason=said.reason_code or said.reason,
+        )  # fmt: skip
     payload = {"order_item": key, "state": state, "reason": said.reason_code or said.state, "payable": False}
     events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))

@@ -118,7 +118,7 @@ def arrive(
     came = min(at, now) if at else now
     for _ in range(ATTEMPTS):
         current = status.appointment(hospital, number)
-        if at is None and not actor.desk:
+        if not actor.desk:
             _not_too_early(hospital, current)
         late = _is_late(hospital, current, came)
         if not late and current.state != "no_show":

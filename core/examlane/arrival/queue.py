@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from heapq import heappop, heappush
+from typing import Any
 
 from examlane.errors import NotFound
 from examlane.hospital import Hospital
@@ -14,11 +16,11 @@ from examlane.storage.fields import epoch, instant
 
 EMERGENCY, URGENT, ELDERLY, ON_TIME, LATE, WALK_IN = range(6)
 """Who goes first; within one of these, in turn."""
-HERE = ("checked_in", "called_absent", "deferred")
 BUSY = ("called", "in_progress")
-ENTRIES = """SELECT a.number, a.state, a.mode, a.queue_number, a.queue_at, a.queue_rank, a.ready_at, a.absences,
+ENTRIES = """SELECT a.number, a.version, a.state, a.mode, a.queue_number, a.queue_at, a.queue_places, a.ready_at, a.absences,
 a.period_start_at, a.period_end_at, a.start_at, a.end_at, a.explanation, e.encounter_class, e.needs, p.birth_date,
-p.name, (SELECT max(CASE o.priority WHEN 'routine' THEN 0 ELSE 1 END) FROM appointment_item ai
+p.name, (SELECT max(v.at) FROM appointment_version v WHERE v.appointment_id = a.id AND v.state = a.state),
+(SELECT max(CASE o.priority WHEN 'routine' THEN 0 ELSE 1 END) FROM appointment_item ai
 JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_order o ON o.id = oi.order_id
 WHERE ai.appointment_id = a.id AND ai.active = 1)
 FROM appointment a JOIN encounter e ON e.id = a.encounter_id JOIN patient p ON p.id = a.patient_id
@@ -32,7 +34,8 @@ WHERE r.group_id = ? AND s.day = ? AND s.closed = 0 AND s.end_at > ?"""
 class Entry:
     """A patient who is here: his rank, the instant from which it is his turn (UTC seconds), and how long he needs.
 
-    `isolated`: infectious, called last. `ready_at`: not to be called before; `busy`: called or being examined.
+    `isolated`: infectious, called last. `ready_at`: not to be called before; `busy`: called or being examined, `since`
+    when. `place`: where he stands since he was called in vain, behind whoever stood there.
     """
 
     number: str
@@ -47,6 +50,19 @@ class Entry:
     since: int = 0
     state: str = "checked_in"
     patient: str = ""
+    here_at: int = 0
+    place: tuple[int, ...] = ()
+    version: int = 0
+
+    @property
+    def stands(self) -> tuple[int, ...]:
+        """Rank, turn, when he came, queue number; of who was called in vain those of another one, and what follows."""
+        return self.place or (self.rank, self.turn_at, self.here_at, self.queue_number)
+
+    @property
+    def last(self) -> bool:
+        """Whether he is called after everybody else: a room is cleaned after him. An emergency cannot wait for that."""
+        return self.isolated and self.rank > EMERGENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +86,48 @@ class Queue:
 
 
 def order(entries: Iterable[Entry], now: int) -> list[Entry]:
-    """Those who may be called now, first to last: by rank, then in turn; the infectious at the end."""
+    """Those who may be called now, first to last: by rank, then in turn.
+
+    Behind them those whose period has not begun, at the end the infectious.
+    """
     callable_now = [one for one in entries if not one.busy and not one.out and (one.ready_at is None or one.ready_at <= now)]
-    return sorted(callable_now, key=_key)
+    return sorted(callable_now, key=lambda one: _key(one, now))
 
 
-def _key(one: Entry) -> tuple[bool, int, int, int, str]:
-    return one.isolated, one.rank, one.turn_at, one.queue_number, one.number
+def _key(one: Entry, now: int) -> tuple[bool, bool, tuple[int, ...], str]:
+    rank, turn, *rest = one.stands
+    early = turn > now and rank > URGENT
+    return one.last, early, (turn, rank, *rest) if early else (rank, turn, *rest), one.number
 
 
-def after(entries: Iterable[Entry], absent: str, places: int, now: int) -> tuple[int, int]:
-    """The rank and turn with which whoever was called in vain stands behind so many of those who wait."""
-    others = [one for one in order(entries, now) if one.number != absent]
-    if not others:
-        return ON_TIME, now
-    last = others[min(places, len(others)) - 1]
-    return last.rank, last.turn_at + 1
+def behind(entries: Iterable[Entry], absent: str, places: int, now: int) -> tuple[int, ...]:
+    """The place of whoever was called in vain: behind so many of those who wait, whatever becomes of them.
+
+    It is the last one's own place and one number more, smaller than those of others who were sent there before.
+    """
+    everybody = list(entries)
+    own = next((one for one in everybody if one.number == absent), None)
+    waiting = [one for one in order(everybody, now) if own and one is not own and one.last is own.last]
+    if not waiting:
+        return own.place if own else ()
+    at = waiting[min(places, len(waiting)) - 1].stands
+    tails = [one.place[len(at)] for one in everybody if len(one.place) > len(at) and one.place[: len(at)] == at]
+    return (*at, min(tails, default=0) - 1)
 
 
 def expected(
     waiting: Sequence[Entry], busy: Sequence[Entry], rooms: int, now: int, cleaning_minutes: int
 ) -> list[int]:
     """When each of those who wait may expect to be called (UTC seconds), rooms taking the next one as they come free."""
-    free = sorted([max(now, one.since + 60 * _needs(one, cleaning_minutes)) for one in busy])
-    free = [now] * max(0, max(1, rooms) - len(free)) + free
+    free = [0] * max(1, rooms)
+    for one in sorted(busy, key=lambda each: (each.state != "in_progress", each.since)):
+        starts = heappop(free)
+        heappush(free, max(now, max(starts, one.since) + 60 * _needs(one, cleaning_minutes)))
     found = []
     for one in waiting:
-        starts = free.pop(0)
+        starts = max(now, heappop(free))
         found.append(starts)
-        free = sorted([*free, starts + 60 * _needs(one, cleaning_minutes)])
+        heappush(free, starts + 60 * _needs(one, cleaning_minutes))
     return found
 
 
@@ -117,21 +146,19 @@ def entries(hospital: Hospital, group: str) -> list[Entry]:
     return [_entry(row, today, policy.elderly_age, policy.absent_limit) for row in rows]
 
 
-def _entry(row: Sequence[object], today: date, elderly_age: int, absent_limit: int) -> Entry:
-    (number, state, mode, queue_number, queue_at, queue_rank, ready_at, absences, period_start, period_end, start, end,
-     explanation, encounter_class, needs, birth_date, name, urgent) = row  # fmt: skip
-    here_at = int(str(queue_at or start))
-    turn = max(here_at, int(str(period_start)))
-    late = json.loads(str(explanation)).get("code") == "late_arrival" or here_at > int(str(period_end))
-    rank = _rank(str(encounter_class), bool(urgent), str(mode), late, _age(birth_date, today), elderly_age)
-    minutes = max(1, (int(str(end)) - int(str(start))) // 60)
+def _entry(row: Sequence[Any], today: date, elderly_age: int, absent_limit: int) -> Entry:
+    (number, version, state, mode, queue_number, queue_at, places, ready_at, absences, period_start, period_end, start,
+     end, explanation, encounter_class, needs, birth_date, name, since, urgent) = row  # fmt: skip
+    here_at = queue_at or start
+    late = json.loads(explanation).get("code") == "late_arrival" or here_at > period_end
+    rank = _rank(encounter_class, bool(urgent), mode, late, _age(birth_date, today), elderly_age)
+    stood = json.loads(places or "[]")
     return Entry(
-        str(number), rank if queue_rank is None else int(str(queue_rank)), here_at if queue_rank is not None else turn,
-        int(str(queue_number)), minutes, "isolation" in json.loads(str(needs)),
-        int(str(ready_at)) if state == "deferred" and ready_at is not None else None,
-        out=(state == "deferred" and ready_at is None)
-        or (state == "called_absent" and int(str(absences)) >= absent_limit),
-        busy=state in BUSY, since=int(str(start)), state=str(state), patient=patients.masked(str(name)),
+        number, rank, here_at if rank <= URGENT else max(here_at, period_start), queue_number,
+        max(1, (end - start) // 60), "isolation" in json.loads(needs), ready_at if state == "deferred" else None,
+        out=(state == "deferred" and ready_at is None) or (state == "called_absent" and absences >= absent_limit),
+        busy=state in BUSY, since=since, state=state, patient=patients.masked(name), here_at=here_at,
+        place=tuple(stood[-1]) if stood else (), version=version,
     )  # fmt: skip
 
 
@@ -140,17 +167,17 @@ def _rank(encounter_class: str, urgent: bool, mode: str, late: bool, age: int | 
         return EMERGENCY
     if urgent:
         return URGENT
-    if mode == "walk_in":
-        return WALK_IN
     if elderly_age and age is not None and age >= elderly_age:
         return ELDERLY
+    if mode == "walk_in":
+        return WALK_IN
     return LATE if late else ON_TIME
 
 
-def _age(birth_date: object, today: date) -> int | None:
+def _age(birth_date: str | None, today: date) -> int | None:
     if not birth_date:
         return None
-    born = date.fromisoformat(str(birth_date))
+    born = date.fromisoformat(birth_date)
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 

@@ -211,7 +211,8 @@ def _store(
         ordered_at=epoch(order.ordered_at), version=version,
     )  # fmt: skip
     for line in order.lines:
-        release = _released_by(settings.release[encounter_class], catalogue.item(line.item), order.verified)
+        rule = "accepted" if order.provisional else settings.release[encounter_class]
+        release = _released_by(rule, catalogue.item(line.item), order.verified)
         _insert_line(database, catalogue, order.number, key, patient, line, release, now, order.waits)
 
 

@@ -24,8 +24,8 @@ class Appointment(Table):
     """One visit of one patient for 1..n order items. Its number never changes; each change is a version.
 
     `mode`: `slot` takes seats; `walk_in` and `bedside` take none; `external` is booked and changed by another system,
-    and takes the seats it is known to need. `queue_at` orders those who are here; `queue_rank` is set for who was
-    called in vain, `ready_at` for who is not ready yet.
+    and takes the seats it is known to need. `queue_at` orders those who are here; `queue_places` are those of who was
+    called in vain, the last one counts; `ready_at` is set for who is not ready yet.
     """
 
     number = CharField(max_length=16, unique=True)
@@ -42,7 +42,7 @@ class Appointment(Table):
     period_end_at = InstantField()
     queue_number = IntegerField()
     queue_at = InstantField(null=True)
-    queue_rank = IntegerField(null=True)
+    queue_places = JsonField(default="[]")
     absences = IntegerField(default=0)
     ready_at = InstantField(null=True)
     version = IntegerField(default=1)

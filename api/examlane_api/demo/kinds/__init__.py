@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from examlane_api.demo.kinds import (
+    arrival,
     checkups,
     corrections,
     golive,
@@ -18,6 +19,7 @@ from examlane_api.demo.kinds.kind import Kind
 PLAIN = ordinary.PLAIN
 KINDS: tuple[Kind, ...] = (
     *ordinary.KINDS,
+    *arrival.KINDS,
     *checkups.KINDS,
     *corrections.KINDS,
     *golive.KINDS,

@@ -16,6 +16,7 @@ from examlane.arrival.queue import Entry, Place
 from examlane.arrival.walkin import Arrived, EmergencyData
 from examlane.errors import NotFound
 from examlane.orders.patients import Identifier
+from examlane.records import receipts
 from examlane.records.receipts import RequestKey
 from examlane_api.answers import words
 from examlane_api.rest import schemas
@@ -37,14 +38,21 @@ JOIN department d ON d.id = i.department_id WHERE oi.key = ?"""
 
 
 class Arrival(Schema):
-    """`items`: the order items the patient came for; none: all of today. `add_on`: a seat more where none is free."""
+    """`items`: the order items the patient came for; none: all of today.
+
+    `add_on`: a seat more where none is free, for a `reason`. `move`: what is booked on a later day is done today.
+    """
 
     patient = fields.Nested(schemas.Identifier, required=True)
     items = Several(Code(80), 0, 20, load_default=())
     add_on = YesNo(load_default=False)
+    reason = CleanText(100, minimum=0, load_default="")
+    move = YesNo(load_default=False)
 
 
 class Emergency(Schema):
+    """`number`: the temporary number on the patient's wristband, where he has one."""
+
     department = Code(32, required=True)
     items = Several(Code(64), 1, 10, required=True)
     reason = CleanText(200, required=True)
@@ -52,6 +60,8 @@ class Emergency(Schema):
     sex = fields.Enum(Sex, by_value=True, load_default=Sex.UNKNOWN)
     campus = CleanText(32, minimum=0, load_default="")
     needs = Several(Code(32), 0, 10, load_default=())
+    number = CleanText(64, minimum=0, load_default="")
+    ward = CleanText(64, minimum=0, load_default="")
 
 
 class Deferral(Schema):
@@ -147,7 +157,8 @@ def arrive(body: dict[str, Any]) -> Mapping[str, Any]:
     identifier = Identifier(**body["patient"])
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        return _arrived(walkin.come(hospital(), identifier, body["items"], actor(), key, add_on=body["add_on"]))
+        options = {name: body[name] for name in ("add_on", "reason", "move")}
+        return _arrived(walkin.come(hospital(), identifier, body["items"], actor(), key, **options))
 
     return _whole(write("arrival.report", body, act))
 
@@ -164,7 +175,12 @@ def emergency(body: dict[str, Any]) -> Mapping[str, Any]:
         order, came = walkin.emergency(hospital(), data, actor(), key)
         return {"order": order, **_arrived(came)}
 
-    return _whole(write("arrival.emergency", body, act))
+    def again(key: RequestKey) -> Mapping[str, Any]:
+        stored = receipts.find(hospital().database, key)
+        assert stored is not None
+        return {"order": stored.subject_key, **_arrived(walkin.take_in(hospital(), stored.subject_key, actor()))}
+
+    return write("arrival.emergency", body, act, again)
 
 
 @blp.route("/appointments/<string:number>/deferral", methods=["POST"])
@@ -306,14 +322,8 @@ def _arrived(came: Arrived) -> dict[str, Any]:
 
 
 def _whole(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer of a request that died before it was answered is made anew from its first effect: in this shape, too."""
-    if "appointments" in answer:
-        return answer
-    items = answer.get("items")
-    if items is None:
-        return {"appointments": [answer], "refused": []}
-    booked = [item["appointment"] for item in items if item["appointment"]]
-    return {"order": items[0]["order"], "appointments": booked, "refused": []}
+    """The answer of an arrival that died before it was answered is made anew from its first visit: in this shape, too."""
+    return answer if "appointments" in answer else {"appointments": [answer], "refused": []}
 
 
 def _entry(one: Entry) -> dict[str, Any]:
