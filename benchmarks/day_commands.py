@@ -15,17 +15,20 @@ from examlane.appointments import changes, choosing
 from examlane.arrival import attendance, calling, executing, noshow, walkin
 from examlane.arrival.executing import ExecutionReport
 from examlane.checkups import contracts, group_days
-from examlane.corrections import encounters, merging, order_changes, patient_updates, refunds, wards, withdrawing
-from examlane.corrections.encounters import EncounterReport
+from examlane.corrections import order_changes, refunds, withdrawing
 from examlane.corrections.order_changes import OrderChange
-from examlane.corrections.patient_updates import PatientUpdate
 from examlane.corrections.refunds import RefundData
 from examlane.domain import Fact
 from examlane.golive import received
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
-from examlane.replanning import closing, suspensions, waitlist
+from examlane.patients import merging, updates
+from examlane.patients.updates import PatientUpdate
+from examlane.replanning import closing, suspensions
 from examlane.testing import World
+from examlane.waiting import waitlist
+from examlane.wards import encounters, ward_list
+from examlane.wards.encounters import EncounterReport
 
 DESK = replace(CLIENT, desk=True)
 
@@ -241,7 +244,7 @@ def _known(stage: Stage) -> str:
 
 def _update(stage: Stage, patient: str) -> None:
     facts = {"weight_kg": Fact(61, stage.world.clock.now(), "EMR")}
-    patient_updates.update(stage.hospital, PatientUpdate(Identifier("card", patient), facts=facts), CLIENT)
+    updates.update(stage.hospital, PatientUpdate(Identifier("card", patient), facts=facts), CLIENT)
 
 
 def _event(stage: Stage, patient: str, event: str, **more: Any) -> None:
@@ -271,7 +274,7 @@ PATIENTS = (
     Command("discharged", _inpatient, lambda stage, patient: _event(stage, patient, "discharge")),
     Command("died", _inpatient, lambda stage, patient: _event(stage, patient, "death")),
     Command("not coming from the ward", _ward_exam,
-            lambda stage, number: wards.answer(stage.hospital, number, "not_coming", DESK, reason="condition")),
+            lambda stage, number: ward_list.answer(stage.hospital, number, "not_coming", DESK, reason="condition")),
 )  # fmt: skip
 
 
