@@ -72,7 +72,7 @@ class Locks:
 
 
 def measure(command: Command, stage: Stage, calls: int) -> Row:
-    subjects = [command.prepare(stage, number) for number in range(calls)]
+    subjects = [command.prepare(stage) for _ in range(command.calls or calls)]
     longest, transactions = [], []
     for subject in subjects:
         locks = Locks()
@@ -80,8 +80,9 @@ def measure(command: Command, stage: Stage, calls: int) -> Row:
             command.act(stage, subject)
         longest.append(max(locks.held, default=0.0))
         transactions.append(locks.transactions)
-    p99 = quantiles(longest, n=100)[-1] if len(longest) > 1 else longest[0]
-    return Row(command.name, calls, max(transactions), round(median(longest), 2), round(p99, 2), round(max(longest), 2))
+    p99 = quantiles(longest, n=100, method="inclusive")[-1] if len(longest) > 1 else longest[0]
+    held = (round(each, 2) for each in (median(longest), p99, max(longest)))
+    return Row(command.name, len(subjects), max(transactions), *held)
 
 
 def main() -> int:
@@ -107,10 +108,10 @@ def tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(row) for row in rows]))
         return
-    print(f"{'command':<34} {'calls':>5} {'writes':>6} {'median ms':>9} {'p99 ms':>8} {'longest':>8}")
+    print(f"{'command':<38} {'calls':>5} {'writes':>6} {'median ms':>9} {'p99 ms':>8} {'longest':>8}")
     for row in rows:
         over = "  over 50 ms" if row.p99_ms > LIMIT else ""
-        print(f"{row.command:<34} {row.calls:>5} {row.transactions:>6} {row.median_ms:>9} {row.p99_ms:>8} "
+        print(f"{row.command:<38} {row.calls:>5} {row.transactions:>6} {row.median_ms:>9} {row.p99_ms:>8} "
               f"{row.longest_ms:>8}{over}")
 
 

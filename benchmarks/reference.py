@@ -21,7 +21,7 @@ from examlane.storage.ledger import (
     Peer,
     QueueCounter,
 )
-from examlane.storage.models import Encounter, Order, OrderItem, Patient, PatientIdentifier
+from examlane.storage.models import Encounter, Order, OrderItem, Patient, PatientIdentifier, Table
 from examlane.testing import MORNING, World, small_hospital
 
 DEPARTMENTS, ITEMS, GROUPS, ROOMS, DAYS = 49, 47_419, 2, 4, 28
@@ -85,7 +85,11 @@ def _book_many(hospital: Hospital, count: int) -> None:
     slots = list(islice(_slots(hospital), count))
     patients = -(-count // 2)
     items: dict[str, int] = dict(database.rows("SELECT code, id FROM exam_item"))
-    many = database.insert_many
+
+    def many(table: type[Table], names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+        """What is not named has its default."""
+        defaults = {field.name: value for field, value in table._meta.defaults.items() if field.name not in names}
+        database.insert_many(table, (*names, *defaults), [(*row, *defaults.values()) for row in rows])
 
     def store() -> None:
         numbers = range(1, patients + 1)

@@ -16,8 +16,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from examlane.storage.database import Database
+
+settings.register_profile("examlane", deadline=None)  # a busy machine is no failure
+settings.load_profile("examlane")
 
 
 def postgresql_programs() -> Path | None:

@@ -14,15 +14,13 @@ from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.arrival.attendance import Source
 from examlane.arrival.repeated import Restriction
 from examlane.checkups.group_days import Group
-from examlane.corrections.encounters import EncounterStatus
-from examlane.corrections.merging import Merge
-from examlane.corrections.people import Masked
-from examlane.corrections.wards import WardExam
 from examlane.domain import GateOpen, Text
 from examlane.extension.rules import Chosen, KeptVersion
 from examlane.golive.received import Received
 from examlane.insight.trials import Decision, Trial
 from examlane.orders.patients import masked
+from examlane.patients.merging import Merge
+from examlane.patients.people import Masked
 from examlane.reasons import text
 from examlane.records.dead_letters import EventRow
 from examlane.replanning.closing import KINDS
@@ -30,6 +28,8 @@ from examlane.replanning.reading import SuspensionStatus, VisitOutcome
 from examlane.replanning.suspensions import Foreseen, Preview
 from examlane.reporting import Judgement, PaymentAnswer
 from examlane.storage.fields import instant, maybe_instant
+from examlane.wards.encounters import EncounterStatus
+from examlane.wards.ward_list import WardExam
 
 
 class Answers:

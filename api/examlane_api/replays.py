@@ -8,15 +8,16 @@ from examlane import reporting
 from examlane.appointments import booking, status
 from examlane.arrival import attendance, repeated
 from examlane.checkups import group_days
-from examlane.corrections import encounters, merging, people
 from examlane.golive import imports, received
 from examlane.hospital import Hospital
 from examlane.orders import patients
+from examlane.patients import merging, people
 from examlane.records import dead_letters
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
 from examlane.replanning import reading
 from examlane.storage.fields import epoch
+from examlane.wards import encounters
 from examlane_api import rulebook, waiting
 from examlane_api.answers import Answers
 

@@ -7,10 +7,10 @@ from typing import Any
 from examlane.hospital import Hospital
 from examlane.reminders import call_list
 from examlane.reminders.call_list import Call
-from examlane.replanning import offers, waitlist
-from examlane.replanning.backfill import LogLine
-from examlane.replanning.offers import OfferView
-from examlane.replanning.waitlist import Entry
+from examlane.waiting import offers, waitlist
+from examlane.waiting.backfill import LogLine
+from examlane.waiting.offers import OfferView
+from examlane.waiting.waitlist import Entry
 from examlane_api.answers import Answers, words
 
 MESSAGE = "SELECT state FROM reminder WHERE message = ? UNION ALL SELECT state FROM offer WHERE message = ? LIMIT 1"

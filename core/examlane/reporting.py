@@ -9,7 +9,7 @@ from typing import Any
 from examlane.appointments import booking, desk, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue
-from examlane.corrections import people, withdrawing
+from examlane.corrections import withdrawing
 from examlane.domain import (
     EncounterView,
     EvidenceView,
@@ -28,6 +28,7 @@ from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import OrderData
 from examlane.orders.related import Ordered
 from examlane.orders.release import Notice, Payable, PaymentData
+from examlane.patients import people
 from examlane.planning.judging import Judge, NamedGate, state_of
 from examlane.records import receipts
 from examlane.records.audit import Actor

@@ -10,18 +10,20 @@ from examlane.arrival import noshow, repeated
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
-from examlane.corrections import merging, withdrawing
+from examlane.corrections import withdrawing
 from examlane.extension import shadow
 from examlane.golive import differences
 from examlane.hospital import Hospital
+from examlane.patients import merging
 from examlane.planning.constraints import audiences
 from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
 from examlane.reminders import reminders
-from examlane.replanning import backfill, suspensions
+from examlane.replanning import suspensions
 from examlane.storage.fields import epoch
 from examlane.visit import BookingRequest
+from examlane.waiting import backfill
 
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600

@@ -95,7 +95,7 @@ def test_a_new_plugin_passes_its_tests_and_the_checks_at_once(command: Command, 
     install(folder)
 
     tested = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
-    assert tested.returncode == 0, tested.stdout
+    assert tested.returncode == 0, tested.stdout + tested.stderr
     checked = run(folder, "-m", "examlane_api.cli", "plugins", "check", "fresh")
     assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "fresh keeps its contract"), checked.stdout
 

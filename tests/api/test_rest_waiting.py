@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from examlane.replanning import backfill
+from examlane.waiting import backfill
 
 LIMITS = {"from": "2026-11-23", "until": "2026-12-05", "notice_minutes": 30}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -116,8 +117,10 @@ def test_check_in_is_refused_with_the_reason_of_the_closed_gate(site: Any) -> No
 def test_the_call_is_refused_until_the_recheck_of_the_day_is_reported(site: Any) -> None:
     order(site, "O1")
     assess(site)
-    number = pay(site, "O1")["items"][0]["appointment"]["number"]
-    site.post(f"/appointments/{number}/check-in")
+    appointment = pay(site, "O1")["items"][0]["appointment"]
+    number = appointment["number"]
+    site.world.clock.set(datetime.fromisoformat(appointment["starts_at"]))
+    assert site.post(f"/appointments/{number}/check-in").status_code == 200
     refused = site.post(f"/appointments/{number}/call")
     assert (refused.status_code, refused.json["code"]) == (409, "not_ready")
     recheck = {"patient": {"kind": "card", "value": "P1"}, "kind": "day_of_exam_recheck", "outcome": "passed"}

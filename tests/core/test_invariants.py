@@ -31,12 +31,12 @@ from examlane.insight.invariants import INVARIANTS, as_data, check
 from examlane.records import events
 from examlane.records.receipts import request_key
 from examlane.reminders import reminders
-from examlane.replanning import backfill, offers, waitlist
-from examlane.replanning.waitlist import EntryData
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
 from examlane.testing import MORNING, TESTER, World, small_hospital
+from examlane.waiting import backfill, offers, waitlist
+from examlane.waiting.waitlist import EntryData
 
 NOW = SetClock(MORNING + timedelta(hours=2))
 TEXT = Text("间隔", "distance")

@@ -10,10 +10,10 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from examlane.corrections import encounters, wards
-from examlane.corrections.consequences import Standing
-from examlane.corrections.encounters import KINDS, EncounterReport
 from examlane.testing import TESTER
+from examlane.wards import encounters, ward_list
+from examlane.wards.consequences import Standing
+from examlane.wards.encounters import KINDS, EncounterReport
 from tests.day.machine import PATIENTS, Day
 
 WAITING = frozenset({"awaiting_payment", "awaiting_release", "no_time", "pending", "restricted"})
@@ -46,12 +46,12 @@ class EncounterRules(Day):
     def the_ward_says_no(self, data: st.DataObject, move: bool) -> None:
         item = self.pick(data, "booked")
         items = self.together(item)
-        wards.answer(self.hospital, self.number(item), "not_coming", TESTER, reason="condition", move=move)
+        ward_list.answer(self.hospital, self.number(item), "not_coming", TESTER, reason="condition", move=move)
         self.moves(items, *(("booked", "cancelled") if move else ("cancelled",)))
 
     @rule(data=st.data())
     def the_ward_says_yes(self, data: st.DataObject) -> None:
-        wards.answer(self.hospital, self.number(self.pick(data, "booked")), "ready", TESTER)
+        ward_list.answer(self.hospital, self.number(self.pick(data, "booked")), "ready", TESTER)
 
     def stands_once_ordered(self, patient: str) -> frozenset[str]:
         standing = self.standing(patient)

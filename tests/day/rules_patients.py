@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from examlane import Fact
-from examlane.corrections import merging, patient_updates
-from examlane.corrections.patient_updates import PatientUpdate
 from examlane.orders import patients
 from examlane.orders.patients import Identifier
+from examlane.patients import merging, updates
+from examlane.patients.updates import PatientUpdate
 from examlane.records.audit import SYSTEM
 from examlane.testing import TESTER
 from tests.day.machine import PATIENTS, Day
@@ -56,7 +56,7 @@ class PeopleRules(Day):
     def update_a_patient(self, patient: str, weight: int) -> None:
         assume(self.known(patient))
         reported = PatientUpdate(card(patient), birth_date=date(1980, 1, 1), facts={"weight_kg": Fact(weight)})
-        patient_updates.update(self.hospital, reported, TESTER)
+        updates.update(self.hospital, reported, TESTER)
         self.settled_again()
 
     def periodic_work(self) -> None:

@@ -11,8 +11,6 @@ import pytest
 
 from examlane import reporting
 from examlane.appointments import booking, changes, choosing, status
-from examlane.corrections import encounters
-from examlane.corrections.encounters import EncounterReport, EncounterStatus
 from examlane.domain import EncounterClass, Sex
 from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.insight import invariants
@@ -21,6 +19,8 @@ from examlane.records.receipts import request_key
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, small_hospital
+from examlane.wards import encounters
+from examlane.wards.encounters import EncounterReport, EncounterStatus
 
 WARD, OTHER_WARD = "内科一病区", "外科二病区"
 

@@ -12,13 +12,13 @@ from peewee import ForeignKeyField
 
 from examlane import EncounterClass, Sex
 from examlane.appointments import changes, choosing
-from examlane.corrections import merging
-from examlane.corrections.merging import Merge
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.insight import invariants
 from examlane.orders import intake, patients
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
+from examlane.patients import merging
+from examlane.patients.merging import Merge
 from examlane.records import events
 from examlane.records.receipts import request_key
 from examlane.storage.fields import epoch

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from examlane import Fact, Sex
-from examlane.corrections import patient_updates
-from examlane.corrections.patient_updates import PatientUpdate
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.insight import invariants
 from examlane.orders import patients, snapshot
 from examlane.orders.patients import Identifier
+from examlane.patients import updates
+from examlane.patients.updates import PatientUpdate
 from examlane.records.receipts import request_key
 from examlane.testing import DATA, MORNING, TESTER, World, require, small_hospital
 from tests.day.test_order_changes import Pregnancy
@@ -45,7 +45,7 @@ def booked(world: World, *items: str, patient: str = "P1", **more: Any) -> str:
 
 
 def update(world: World, patient: str = "P1", key: Any = None, **more: Any) -> dict[str, str]:
-    found = patient_updates.update(world.hospital, PatientUpdate(Identifier("card", patient), **more), TESTER, key)
+    found = updates.update(world.hospital, PatientUpdate(Identifier("card", patient), **more), TESTER, key)
     return {each.item.item: each.outcome for each in found}
 
 

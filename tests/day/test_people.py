@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from examlane import EncounterClass, Sex, reporting
-from examlane.corrections import merging, people
 from examlane.errors import Conflict, NotFound, Refused
 from examlane.insight import invariants
 from examlane.orders import patients
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
+from examlane.patients import merging, people
 from examlane.records.receipts import request_key
 from examlane.testing import TESTER, World, small_hospital
 

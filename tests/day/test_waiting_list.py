@@ -20,11 +20,11 @@ from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.hospital import open_hospital
 from examlane.insight import invariants
 from examlane.records.receipts import request_key
-from examlane.replanning import backfill, offers, waitlist
-from examlane.replanning.waitlist import EntryData
 from examlane.settings import Settings
 from examlane.storage.fields import epoch
 from examlane.testing import DATA, MORNING, TESTER, World, small_hospital
+from examlane.waiting import backfill, offers, waitlist
+from examlane.waiting.waitlist import EntryData
 
 FIRST, LAST = date(2026, 11, 23), date(2026, 12, 5)
 FASTING = {"code": "US-FASTING", "name": "腹部彩超", "modality": "US", "department": "US",

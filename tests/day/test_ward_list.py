@@ -12,14 +12,14 @@ import pytest
 from examlane import Preparation, Text, hookimpl
 from examlane.appointments import changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
-from examlane.corrections import encounters, wards
-from examlane.corrections.encounters import EncounterReport
 from examlane.domain import EncounterClass
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.insight import invariants
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, small_hospital
+from examlane.wards import encounters, ward_list
+from examlane.wards.encounters import EncounterReport
 
 WARD = "内科一病区"
 
@@ -62,7 +62,7 @@ def day(visit: AppointmentStatus) -> date:
 
 
 def said(world: World, visit: AppointmentStatus, answer: str, **more: Any) -> AppointmentStatus:
-    return wards.answer(world.hospital, visit.number, answer, TESTER, **more)
+    return ward_list.answer(world.hospital, visit.number, answer, TESTER, **more)
 
 
 def tasks(world: World) -> list[str]:
@@ -72,7 +72,7 @@ def tasks(world: World) -> list[str]:
 def test_the_list_says_whom_to_bring_where_and_prepared_how(world: World) -> None:
     head, thyroid = ordered(world, "CT-HEAD", bed="12"), ordered(world, patient="P2", bed="03")
     world.order("US-HEART", patient="P3")
-    found = wards.exams(world.hospital, WARD, day(thyroid))
+    found = ward_list.exams(world.hospital, WARD, day(thyroid))
 
     assert [(one.bed, one.name) for one in found] == [("03", "患*2"), ("12", "患*1")]
     (exam,) = found[1].exams
@@ -85,22 +85,22 @@ def test_the_list_says_whom_to_bring_where_and_prepared_how(world: World) -> Non
 
 def test_names_are_for_those_who_may_see_them(world: World) -> None:
     visit = ordered(world)
-    assert wards.exams(world.hospital, WARD, day(visit), names=True)[0].name == "患者P1"
+    assert ward_list.exams(world.hospital, WARD, day(visit), names=True)[0].name == "患者P1"
 
 
 def test_another_ward_another_day_and_the_discharged_are_not_on_it(world: World) -> None:
     visit = ordered(world)
-    assert wards.exams(world.hospital, "外科", day(visit)) == []
-    assert wards.exams(world.hospital, WARD, day(visit) + timedelta(days=1)) == []
+    assert ward_list.exams(world.hospital, "外科", day(visit)) == []
+    assert ward_list.exams(world.hospital, WARD, day(visit) + timedelta(days=1)) == []
     encounters.report(world.hospital, EncounterReport("IP-P1", "discharge", world.clock.now()), TESTER)
-    assert wards.exams(world.hospital, WARD, day(visit)) == []
+    assert ward_list.exams(world.hospital, WARD, day(visit)) == []
 
 
 @pytest.mark.parametrize("answer", ["ready", "transport_ordered"])
 def test_the_department_hears_what_the_ward_says(world: World, answer: str) -> None:
     visit = ordered(world)
     assert said(world, visit, answer).version == visit.version
-    ((exam,),) = [one.exams for one in wards.exams(world.hospital, WARD, day(visit))]
+    ((exam,),) = [one.exams for one in ward_list.exams(world.hospital, WARD, day(visit))]
     assert exam.answered is not None
     assert (exam.answered.answer, exam.answered.by) == (answer, "tester")
     payload = json.loads(world.database.value("SELECT payload FROM event WHERE kind = 'ward.answered'"))
@@ -111,12 +111,12 @@ def test_the_newest_answer_counts_and_a_moved_visit_is_asked_again(world: World)
     visit = ordered(world)
     said(world, visit, "transport_ordered")
     said(world, visit, "ready")
-    answered = wards.exams(world.hospital, WARD, day(visit))[0].exams[0].answered
+    answered = ward_list.exams(world.hospital, WARD, day(visit))[0].exams[0].answered
     assert answered is not None
     assert answered.answer == "ready"
     times = choosing.times(world.hospital, appointment=visit.number)
     moved = choosing.reschedule(world.hospital, visit.number, times[-1].group, times[-1].starts_at, TESTER)
-    assert wards.exams(world.hospital, WARD, day(moved))[0].exams[0].answered is None
+    assert ward_list.exams(world.hospital, WARD, day(moved))[0].exams[0].answered is None
 
 
 def test_who_is_not_coming_gets_a_later_time_under_his_number(world: World) -> None:
@@ -164,7 +164,7 @@ def test_bad_answers_change_nothing(world: World) -> None:
         with pytest.raises(InvalidInput):
             said(world, visit, answer, **more)
     with pytest.raises(NotFound):
-        wards.answer(world.hospital, "NONE", "ready", TESTER)
+        ward_list.answer(world.hospital, "NONE", "ready", TESTER)
     changes.check_in(world.hospital, visit.number, TESTER)
     with pytest.raises(Conflict):
         said(world, visit, "ready")

@@ -11,9 +11,9 @@ from examlane.appointments import changes, choosing
 from examlane.capacity import policy, slots, withheld
 from examlane.errors import SlotTaken
 from examlane.insight import invariants
-from examlane.replanning import backfill
 from examlane.storage.fields import epoch
 from examlane.testing import MORNING, TESTER, World, small_hospital
+from examlane.waiting import backfill
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from examlane.orders.release import PaymentData
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import request_key
-from examlane.replanning import offers
 from examlane.settings import Settings
 from examlane.testing import MORNING
+from examlane.waiting import offers
 
 ACTOR = Actor("his", "test")
 

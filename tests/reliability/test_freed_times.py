@@ -11,9 +11,9 @@ import pytest
 from examlane import worker
 from examlane.appointments import changes, choosing
 from examlane.insight import invariants
-from examlane.replanning import backfill, offers, waitlist
-from examlane.replanning.waitlist import EntryData
 from examlane.testing import TESTER, World, small_hospital
+from examlane.waiting import backfill, offers, waitlist
+from examlane.waiting.waitlist import EntryData
 
 SEATS = "SELECT sum(taken), sum(withheld) FROM slot WHERE day = '2026-11-24'"
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from examlane.appointments import booking, changes, choosing, desk, status, visits
+from examlane.appointments.choosing.today import CAME_TODAY
 from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import noshow
 from examlane.domain import BookingMode, EncounterClass, Priority, Sex, Text
@@ -165,7 +166,7 @@ def _move_to_today(hospital: Hospital, number: str, actor: Actor, key: RequestKe
             raise Conflict("state_conflict", NOTHING)
 
     return choosing.take_next(
-        hospital, number, actor, key, explanation=choosing.CAME_TODAY, allowed=allowed, arrived=True
+        hospital, number, actor, key, explanation=CAME_TODAY, allowed=allowed, arrived=True
     )
 
 

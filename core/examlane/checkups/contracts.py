@@ -16,8 +16,8 @@ from examlane.orders.patients import PatientData
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import CheckupContract, CheckupPerson, CheckupQuota
 from examlane.storage.fields import dump, epoch
+from examlane.storage.people import CheckupContract, CheckupPerson, CheckupQuota
 
 LONGEST = timedelta(days=366)
 EXISTS = Text("合同号已存在", "a contract with this number exists")

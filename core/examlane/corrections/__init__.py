@@ -1,1 +1,1 @@
-"""What was ordered, paid or recorded turns out otherwise: orders sent back and changed, refunds, patients, wards."""
+"""What was ordered or paid turns out otherwise: orders sent back and changed, refunds, exams that leave their visit."""

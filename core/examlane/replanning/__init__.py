@@ -1,1 +1,1 @@
-"""Booked visits get another time without anybody's wish: suspensions; and seats that came free find new takers."""
+"""Booked visits get another time without anybody's wish: devices that are down, absent people, moved holidays."""

@@ -5,106 +5,16 @@ from __future__ import annotations
 from peewee import SQL, CharField, Check, ForeignKeyField, IntegerField, TextField
 
 from examlane.storage.fields import DayField, FlagField, InstantField, JsonField
-from examlane.storage.ledger import Appointment, DeskTask
-from examlane.storage.models import Encounter, OrderItem, Patient, Resource, ResourceGroup, RosterChange, Slot, Table
-
-# Orders sent back, changed, refunded; patients updated and merged; wards
-
-
-class EncounterEvent(Table):
-    """What was reported of an encounter: admission, transfer, discharge, death. `at` orders them, whenever they came.
-
-    `before` is the encounter as it stood before the first of the facts that count; `effects` are what a withdrawal must
-    put back.
-    """
-
-    encounter = ForeignKeyField(Encounter)
-    kind = CharField(max_length=16)
-    at = InstantField()
-    ward = CharField(max_length=64, null=True)
-    bed = CharField(max_length=32, null=True)
-    campus = CharField(max_length=32, null=True)
-    needs = JsonField(null=True)
-    convert = FlagField(default=0)
-    before = JsonField(default="{}")
-    effects = JsonField(default="{}")
-    actor = CharField(max_length=64)
-    recorded_at = InstantField()
-    withdrawn_at = InstantField(null=True)
-    withdrawn_by = CharField(max_length=64, default="")
-    withdrawn_reason = CharField(max_length=200, default="")
-
-
-class WardAnswer(Table):
-    """What a ward said of a visit at the time it had then; the newest of a visit's present time counts."""
-
-    appointment = ForeignKeyField(Appointment)
-    answer = CharField(max_length=32)
-    reason = CharField(max_length=32, default="")
-    note = CharField(max_length=200, default="")
-    start_at = InstantField()
-    at = InstantField()
-    actor = CharField(max_length=64)
-class PatientMerge(Table):
-    """Two records of one person were joined: everything of `merged` was linked to `kept`, until it is undone.
-
-    `filled`: what `kept` did not know of the person and took over, by column.
-    """
-
-    kept = ForeignKeyField(Patient)
-    merged = ForeignKeyField(Patient)
-    filled = JsonField(default="{}")
-    actor = CharField(max_length=64)
-    channel = CharField(max_length=16)
-    merged_at = InstantField()
-    undone_at = InstantField(null=True)
-    undone_by = CharField(max_length=64, default="")
-
-
-class PatientMergeRow(Table):
-    """A row that a merge linked to the other patient: exactly these go back when it is undone."""
-
-    merge = ForeignKeyField(PatientMerge)
-    table = CharField(max_length=48, column_name="of_table")
-    row = IntegerField(column_name="of_row")
-
-    class Meta:
-        indexes = ((("merge", "table", "row"), True), (("table", "row"), False))
-
-
-class MergeOverlap(Table):
-    """Two visits that overlap because their patients turned out to be one; accepted while its desk task is open."""
-
-    first = ForeignKeyField(Appointment)
-    second = ForeignKeyField(Appointment)
-    task = ForeignKeyField(DeskTask)
-
-class PossibleDuplicate(Table):
-    """Two records that may be one person, `first` the older one: the desk was told once, whatever came of it."""
-
-    first = ForeignKeyField(Patient)
-    second = ForeignKeyField(Patient)
-    task = ForeignKeyField(DeskTask)
-    found_at = InstantField()
-
-    class Meta:
-        indexes = ((("first", "second"), True),)
-
-
-class PatientRelation(Table):
-    """What another person is to a patient: mother, guardian, child."""
-
-    patient = ForeignKeyField(Patient)
-    other = ForeignKeyField(Patient)
-    kind = CharField(max_length=16)
-    actor = CharField(max_length=64)
-    created_at = InstantField()
-
-    class Meta:
-        indexes = ((("patient", "other", "kind"), True),)
-
-
-# Arrival: walk-ins, calls, queues, bedside
+from examlane.storage.ledger import Appointment
+from examlane.storage.models import (
+    OrderItem,
+    Patient,
+    Resource,
+    ResourceGroup,
+    RosterChange,
+    Slot,
+    Table,
+)
 
 # No-shows and their consequences
 
@@ -124,8 +34,6 @@ class CheckInPause(Table):
     ended_at = InstantField(null=True)
     ended_by = CharField(max_length=64, default="")
     resumes_at = InstantField(null=True)
-
-
 CheckInPause.add_index(
     CheckInPause.index(CheckInPause.department, unique=True, where=SQL("ended_at is null"), name="one_open_pause")
 )
@@ -244,53 +152,6 @@ class SuspensionVisit(Table):
         indexes = ((("suspension", "appointment"), True), (("suspension", "outcome", "position"), False))
 
 
-# Check-up groups
-
-
-class CheckupContract(Table):
-    """What a unit ordered for its people: a package of exams, from when until when, so many people a day and campus.
-
-    `items`: `{"item", "sex"}`, the sex empty for everybody. `quotas`: people a day, by campus. `state`: open, cancelled.
-    """
-
-    number = CharField(max_length=32, unique=True)
-    unit = CharField(max_length=100)
-    items = JsonField()
-    quotas = JsonField()
-    starts_on = DayField()
-    ends_on = DayField()
-    state = CharField(max_length=16, default="open")
-    version = IntegerField(default=1)
-    actor = CharField(max_length=64)
-    created_at = InstantField()
-
-
-class CheckupQuota(Table):
-    """The people of a contract on one campus and business date: never more `taken` than `seats`."""
-
-    contract = ForeignKeyField(CheckupContract)
-    campus = CharField(max_length=32)
-    day = DayField()
-    seats = IntegerField()
-    taken = IntegerField(default=0)
-
-    class Meta:
-        constraints = (Check("taken >= 0 and taken <= seats"),)
-        indexes = ((("contract", "campus", "day"), True),)
-
-
-class CheckupPerson(Table):
-    """A person of a contract. `state`: listed, booked (with its quota), desk (no group day was found), left."""
-
-    contract = ForeignKeyField(CheckupContract)
-    patient = ForeignKeyField(Patient)
-    order_number = CharField(max_length=64, default="")
-    state = CharField(max_length=16, default="listed")
-    quota = ForeignKeyField(CheckupQuota, null=True)
-
-    class Meta:
-        indexes = ((("contract", "patient"), True),)
-
 # Going live: what an external system booked
 
 
@@ -334,6 +195,7 @@ class Transfer(Table):
     finished_at = InstantField(null=True)
     report = JsonField(default="{}")
 
+
 # Waiting list, withheld seats
 
 
@@ -356,8 +218,6 @@ class FreedTime(Table):
     return_at = InstantField()
     due_at = InstantField()
     ended_at = InstantField(null=True)
-
-
 FreedTime.add_index(FreedTime.index(FreedTime.due_at, FreedTime.id, where=SQL("state = 'open'"), name="freed_time_due"))
 
 
@@ -394,8 +254,6 @@ class WaitingEntry(Table):
     declines = IntegerField(default=0)
     created_at = InstantField()
     ended_at = InstantField(null=True)
-
-
 WaitingEntry.add_index(
     WaitingEntry.index(WaitingEntry.department, WaitingEntry.ordered_at, where=SQL("state = 'active'"), name="waiting_order")
 )
@@ -412,8 +270,6 @@ class WaitingItem(Table):
     entry = ForeignKeyField(WaitingEntry)
     order_item = ForeignKeyField(OrderItem)
     active = FlagField(default=1)
-
-
 WaitingItem.add_index(
     WaitingItem.index(WaitingItem.order_item, unique=True, where=SQL("active = 1"), name="one_waiting_entry_an_item")
 )
@@ -431,8 +287,6 @@ class Offer(Table):
     expires_at = InstantField()
     answered_at = InstantField(null=True)
     message = CharField(max_length=36, default="")
-
-
 Offer.add_index(Offer.index(Offer.entry, unique=True, where=SQL("state = 'open'"), name="one_open_offer"))
 
 
@@ -448,6 +302,7 @@ class WaitingLog(Table):
 
     class Meta:
         indexes = ((("freed", "entry"), True),)
+
 
 # Reminders and the call list
 
@@ -477,8 +332,6 @@ class Reminder(Table):
 
     class Meta:
         indexes = ((("appointment", "version", "kind"), True), (("message",), False))
-
-
 Reminder.add_index(Reminder.index(Reminder.due_at, Reminder.id, where=SQL("state = 'pending'"), name="reminder_due"))
 Reminder.add_index(Reminder.index(Reminder.patient, Reminder.day, where=SQL("state = 'pending'"), name="reminder_of_day"))
 Reminder.add_index(Reminder.index(Reminder.sent_at, where=SQL("state = 'sent'"), name="reminder_sent"))
@@ -498,11 +351,10 @@ class CallEntry(Table):
     result = CharField(max_length=16, default="")
     closed_at = InstantField(null=True)
     closed_by = CharField(max_length=64, default="")
-
-
 CallEntry.add_index(
     CallEntry.index(CallEntry.appointment, unique=True, where=SQL("closed_at is null"), name="one_open_call")
 )
+
 
 # Context providers
 

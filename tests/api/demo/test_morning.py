@@ -67,7 +67,8 @@ def test_every_planted_case_of_a_morning_ends_as_written_down_before(
     _, code, numbers = played
     assert code == 0
     assert set(numbers) >= ASKED_FOR
-    assert numbers["cases"] == numbers["cases_as_expected"] == numbers["patients"] == PATIENTS
+    assert numbers["cases"] == numbers["cases_as_expected"] == PATIENTS
+    assert numbers["patients"] > PATIENTS, "an emergency without an order is nobody yet"
     assert numbers["overbooked_slots"] == numbers["lost_events"] == 0
     assert min(numbers[name] for name in ("booked", "rejected", "awaiting_gate", "desk", "rescheduled")) > 0
     assert 0 < numbers["rebooked_at_kiosk"] < numbers["no_shows"]

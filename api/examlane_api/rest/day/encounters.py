@@ -9,10 +9,10 @@ from flask import g
 from marshmallow import Schema, fields, validate
 
 from examlane.appointments.status import AppointmentStatus
-from examlane.corrections import encounters, wards
-from examlane.corrections.encounters import EncounterReport
 from examlane.orders.patients import Identifier, PatientData
 from examlane.records.receipts import RequestKey
+from examlane.wards import encounters, ward_list
+from examlane.wards.encounters import EncounterReport
 from examlane_api.access import may
 from examlane_api.rest import schemas
 from examlane_api.rest.api import actor, allow_appointment, answers, blueprint, hospital, operation, write
@@ -81,7 +81,7 @@ class WardQuery(Schema):
 class WardSaid(Schema):
     """`reason` and `note` only for `not_coming`; then the visit gets another time, or is cancelled without `move`."""
 
-    answer = fields.String(required=True, validate=validate.OneOf(wards.ANSWERS))
+    answer = fields.String(required=True, validate=validate.OneOf(ward_list.ANSWERS))
     reason = Code(32, load_default=None, allow_none=True)
     note = CleanText(200, minimum=0, load_default="")
     move = YesNo(load_default=True)
@@ -180,7 +180,7 @@ def ward_exams(query: dict[str, Any], ward: str) -> Mapping[str, Any]:
     here = hospital()
     day = query["day"] or here.calendar.day_of(here.clock.now())
     # Names are for the system that sends them to us, behind which the ward itself stands.
-    found = wards.exams(here, ward, day, names=may(g.caller, "order.submit"))
+    found = ward_list.exams(here, ward, day, names=may(g.caller, "order.submit"))
     return {
         "ward": ward, "day": day.isoformat(),
         "patients": [
@@ -202,7 +202,7 @@ def ward_answer(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     allow_appointment("ward.answer", number)
 
     def act(key: RequestKey) -> AppointmentStatus:
-        return wards.answer(
+        return ward_list.answer(
             hospital(), number, body["answer"], actor(), key, reason=body["reason"] or "", note=body["note"],
             move=body["move"], not_before=body["not_before"],
         )  # fmt: skip

@@ -9,11 +9,11 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from examlane import Sex
-from examlane.corrections import merging, patient_updates, people
-from examlane.corrections.patient_updates import PatientUpdate
 from examlane.domain import Fact
 from examlane.errors import NotFound
 from examlane.orders.patients import Identifier
+from examlane.patients import merging, people, updates
+from examlane.patients.updates import PatientUpdate
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import instant
 from examlane_api.rest import schemas
@@ -183,7 +183,7 @@ def update(body: dict[str, Any]) -> Mapping[str, Any]:
     )
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        found = patient_updates.update(hospital(), reported, actor(), key)
+        found = updates.update(hospital(), reported, actor(), key)
         outcomes = {each.item.key: each.outcome for each in found}
         return {**answers().items(each.item for each in found), "outcomes": outcomes}
 

@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from examlane.records.receipts import RequestKey
-from examlane.replanning import backfill, offers, waitlist
-from examlane.replanning.waitlist import CHANNELS, EntryData
+from examlane.waiting import backfill, offers, waitlist
+from examlane.waiting.waitlist import CHANNELS, EntryData
 from examlane_api import waiting
 from examlane_api.rest.api import actor, allow_department, answers, blueprint, hospital, operation, write
 from examlane_api.rest.fields import Code, Count, Day, Several, Whole, YesNo

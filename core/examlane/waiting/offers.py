@@ -17,11 +17,11 @@ from examlane.records import audit, events, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.reminders import gateway
-from examlane.replanning import waitlist
-from examlane.replanning.waitlist import Entry
 from examlane.storage.daily import Offer
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant
+from examlane.waiting import waitlist
+from examlane.waiting.waitlist import Entry
 
 FIND = """SELECT o.id, o.entry_id, o.freed_id, o.group_code, o.start_at, o.state, o.made_at, o.expires_at
 FROM offer o WHERE {where} ORDER BY o.id"""

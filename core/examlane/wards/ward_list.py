@@ -18,8 +18,8 @@ from examlane.orders import patients
 from examlane.records import audit, events, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import WardAnswer
 from examlane.storage.fields import epoch, instant
+from examlane.storage.people import WardAnswer
 
 NOT_COMING = "not_coming"
 ANSWERS = ("ready", "transport_ordered", NOT_COMING)

@@ -16,9 +16,9 @@ from examlane.orders.patients import Identifier
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import PossibleDuplicate
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch
+from examlane.storage.people import PossibleDuplicate
 
 KINDS = ("mother", "father", "guardian", "spouse", "child", "other")
 CITIZEN_ID = re.compile(r"\d{17}[\dXx]", re.ASCII)

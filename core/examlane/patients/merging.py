@@ -22,11 +22,11 @@ from examlane.orders.snapshot import Snapshot
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import MergeOverlap, PatientMerge, PatientMergeRow, PossibleDuplicate
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
 from examlane.storage.ledger import Appointment, BookingDue
 from examlane.storage.models import Encounter, Order, OrderItem, Patient, Table
+from examlane.storage.people import MergeOverlap, PatientMerge, PatientMergeRow, PossibleDuplicate
 from examlane.storage.tables import TABLES
 
 SAME_PATIENT = Text("两个标识属于同一患者", "both identifiers belong to the same patient")

@@ -13,8 +13,6 @@ from functools import partial
 from typing import Any
 
 from examlane.appointments import booking, choosing
-from examlane.corrections import consequences
-from examlane.corrections.consequences import Change, Standing
 from examlane.domain import EncounterClass, Text
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.hospital import Hospital
@@ -24,10 +22,12 @@ from examlane.orders.patients import PatientData
 from examlane.records import audit, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import EncounterEvent
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch, instant, maybe_instant
 from examlane.storage.models import Encounter
+from examlane.storage.people import EncounterEvent
+from examlane.wards import consequences
+from examlane.wards.consequences import Change, Standing
 
 KINDS = ("admission", "transfer", "discharge", "death")
 ENCOUNTER = """SELECT e.id, e.patient_id, e.encounter_class, e.ward, e.bed, e.campus, e.needs, e.state

@@ -14,10 +14,10 @@ from examlane.errors import NotFound, Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.records import audit, jobs
 from examlane.records.audit import SYSTEM
-from examlane.replanning import offers, waitlist
-from examlane.replanning.waitlist import Entry
 from examlane.storage.database import Database
 from examlane.storage.fields import epoch, instant
+from examlane.waiting import offers, waitlist
+from examlane.waiting.waitlist import Entry
 
 SWEEP_SECONDS = 60
 LEAST_THOUGHT = timedelta(minutes=1)

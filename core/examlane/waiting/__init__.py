@@ -1,0 +1,1 @@
+"""The waiting list: who would take another time, which times came free, and who was offered them."""
