@@ -75,6 +75,9 @@ REASONS: dict[str, Text] = {
     "expired": Text("已过期", "expired"),
     "suspended": Text("停诊待改约", "suspended, to be moved"),
     "suspended_here": Text("原检查位置已停用，患者已到", "the place was suspended, and the patient is here"),
+    "suspended_elsewhere": Text(
+        "原检查位置已停用，须在原系统改约", "the place was suspended: the department's own system must move it"
+    ),
     "moved_by_suspension": Text("原时间停用，已改约", "the old time was suspended: moved"),
     "back_in_place": Text("停用结束，恢复原时间", "the suspension has ended: back at the old time"),
     "not_together": Text("同行程检查不能一并改约，已转人工", "exams that belong together find no common time: desk"),

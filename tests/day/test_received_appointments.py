@@ -17,10 +17,13 @@ from examlane.golive.received import Received, Report
 from examlane.insight import invariants
 from examlane.orders.patients import Identifier, PatientData
 from examlane.records.receipts import request_key
+from examlane.replanning import closing, reading, suspensions
+from examlane.replanning.closing import Asked
 from examlane.testing import MORNING, TESTER, World, small_hospital
 
 NINE = MORNING + timedelta(hours=25)
 """Tuesday 09:00."""
+TASKS = "SELECT count(*) FROM desk_task WHERE code = 'suspended_elsewhere' AND closed_at IS NULL"
 
 
 @pytest.fixture
@@ -261,6 +264,29 @@ def test_it_stays_the_external_systems_own(world: World) -> None:
     assert noshow.sweep(world.hospital) == 0
     assert changes.expire_tentative(world.hospital, TESTER) == 0
     assert status.appointment(world.hospital, answer.appointment).state == "booked"
+
+
+def test_a_suspension_leaves_it_to_the_external_system_and_tells_the_desk(world: World) -> None:
+    answer = told(world)
+    asked = Asked("device_down", "repair", "US-N-1", since=NINE, until=NINE + timedelta(hours=1))
+    planned = closing.plan(world.hospital, asked)
+
+    (foreseen,) = suspensions.preview(world.hospital, planned).visits
+    found = suspensions.apply(world.hospital, planned, TESTER)
+
+    (visit,) = reading.visits(world.hospital, found.id)
+    assert (foreseen.outcome, foreseen.code) == (visit.outcome, visit.code) == ("kept", "suspended_elsewhere")
+    current = status.appointment(world.hospital, answer.appointment)
+    assert (current.state, current.starts_at) == ("booked", NINE)
+    assert world.database.value(TASKS) == 1
+    suspensions.end(world.hospital, found.number, TESTER)
+    assert world.database.value(TASKS) == 0
+
+
+def test_what_the_external_system_frees_is_offered_to_nobody_here(world: World) -> None:
+    told(world)
+    told(world, state="cancelled", sent_at=MORNING + timedelta(minutes=1))
+    assert world.database.value("SELECT count(*) FROM freed_time") == 0
 
 
 def test_a_gate_that_is_closed_here_changes_nothing_of_it(world: World) -> None:

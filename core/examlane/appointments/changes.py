@@ -192,7 +192,7 @@ def keep_back(
     hospital: Hospital, current: AppointmentStatus, held: Sequence[tuple[int, int]], why: str, *, delayed: bool
 ) -> None:
     """What becomes of the seats that an appointment has just given up; inside the transaction that did it."""
-    if not held:
+    if not held or is_external(hospital, current.department):  # its own system gives them out again
         return
     given_up = GivenUp(current.id, current.department, current.group, why, delayed)
     withheld.keep_back(
@@ -218,8 +218,18 @@ def fresh(current: AppointmentStatus, version: int | None) -> None:
 
 def may_change(hospital: Hospital, current: AppointmentStatus) -> None:
     """Raise `Conflict` for an appointment that its department's own system keeps and changes."""
-    if current.mode == "external" and hospital.database.value(EXTERNAL, current.department):
+    if is_kept_elsewhere(hospital, current):
         raise Conflict("booked_elsewhere", ELSEWHERE)
+
+
+def is_kept_elsewhere(hospital: Hospital, current: AppointmentStatus) -> bool:
+    """Whether the department's own system keeps an appointment, and it alone changes it."""
+    return current.mode == "external" and is_external(hospital, current.department)
+
+
+def is_external(hospital: Hospital, department: str) -> bool:
+    """Whether a department books in its own system."""
+    return hospital.database.value(EXTERNAL, department) is not None
 
 
 def by_id(hospital: Hospital, appointment: int) -> AppointmentStatus:

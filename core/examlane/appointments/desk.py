@@ -34,6 +34,7 @@ NEXT_STEPS = {
     "unknown_order": Text("等待申请单，或联系收费处", "wait for the order, or ask the cashier"),
     "conflict_repeated": Text("手工预约", "book by hand"),
     "suspended": Text("联系患者改约或取消", "call the patient: another time, or cancel"),
+    "suspended_elsewhere": Text("在科室原系统中改约", "move it in the department's own system"),
     "suspended_here": Text("患者已到：换机检查、加号或改约", "the patient is here: another device, a seat, another time"),
     "absent_repeatedly": Text("寻找患者；到后重新排队或改约", "look for the patient: back into the queue, or another time"),
     "provisional_order": Text("补开申请单，核对并合并身份", "have the order written, and merge the identity"),

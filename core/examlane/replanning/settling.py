@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from examlane.appointments import booking, choosing, desk, status, visits
+from examlane.appointments import booking, changes, choosing, desk, status, visits
 from examlane.appointments.choosing import Moving
 from examlane.appointments.status import AppointmentStatus
 from examlane.domain import Text
@@ -27,7 +27,7 @@ from examlane.storage.daily import SuspensionVisit
 from examlane.storage.fields import dump, epoch
 
 ATTEMPTS = 4
-SUSPENDED, HERE = "suspended", "suspended_here"
+SUSPENDED, HERE, ELSEWHERE = "suspended", "suspended_here", "suspended_elsewhere"
 BACK = "back_in_place"
 NOTE = """UPDATE suspension_visit SET outcome = ?, version = ?, new_start_at = ?, new_group = ?, code = ?, reason = ?
 WHERE id = ? AND outcome = 'pending'
@@ -76,10 +76,12 @@ class Settling:
         if not affected.is_affected(self._database, self.suspension.id, current.id):
             return self._database.write(partial(self._note, visit.id, "gone", current.version))
         if current.state in affected.HERE:
-            return self._database.write(partial(self._keep, visit, current))
+            return self._database.write(partial(self._keep, visit, current, HERE))
         if current.state == "held":
             return self._database.write(partial(self._release, visit, current))
         if current.state in ("booked", "tentative"):
+            if changes.is_kept_elsewhere(self._hospital, current):
+                return self._database.write(partial(self._keep, visit, current, ELSEWHERE))
             return self._move(visit, current)
         return self._database.write(partial(self._note, visit.id, "gone", current.version))
 
@@ -173,15 +175,15 @@ class Settling:
             reason=why,
         )  # fmt: skip
 
-    def _keep(self, visit: VisitOutcome, current: AppointmentStatus) -> None:
-        """Who is here keeps his place until a person has decided."""
+    def _keep(self, visit: VisitOutcome, current: AppointmentStatus, code: str) -> None:
+        """Who is here, and whose place another system gives, keeps his place until a person has decided."""
         patients.touch(self._database, current.patient)
-        if self._state_of(current.id) not in affected.HERE:
+        if self._state_of(current.id) != current.state:
             raise StalePlan("the appointment changed meanwhile")
         for key in current.items:
             item = self._database.value("SELECT id FROM order_item WHERE key = ?", key)
-            self._open_task(HERE, current, item, None)
-        self._note(visit.id, "kept", current.version, code=HERE, why=text(HERE))
+            self._open_task(code, current, item, None)
+        self._note(visit.id, "kept", current.version, code=code, why=text(code))
 
     def _release(self, visit: VisitOutcome, current: AppointmentStatus) -> None:
         """What is only held is given up: who holds it is choosing, and chooses again."""
@@ -247,7 +249,8 @@ class Settling:
         patients.touch(self._database, current.patient)
         if not self._database.rows(booking.ON_CLOSED_SLOTS, current.id):
             now = epoch(self._hospital.clock.now())
-            self._database.rows(CLOSE_TASKS, now, self._actor.name, current.id, HERE)
+            for code in (HERE, ELSEWHERE):
+                self._database.rows(CLOSE_TASKS, now, self._actor.name, current.id, code)
         self._note_undone(visit, "stays", visit.version)
 
     # Notes

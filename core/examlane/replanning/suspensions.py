@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from examlane.appointments import visits
+from examlane.appointments import changes, status, visits
 from examlane.capacity.calendar import days_from
 from examlane.capacity.foreseen import Slots
 from examlane.capacity.rosters import Closure
@@ -26,7 +26,7 @@ from examlane.replanning import affected, closing, proposals, reading
 from examlane.replanning.affected import Affected
 from examlane.replanning.closing import OF_THE_CALENDAR, Planned
 from examlane.replanning.reading import SuspensionStatus
-from examlane.replanning.settling import SUSPENDED, Settling
+from examlane.replanning.settling import ELSEWHERE, HERE, SUSPENDED, Settling
 from examlane.storage.daily import SuspensionVisit
 from examlane.storage.fields import dump, epoch, instant
 
@@ -98,9 +98,12 @@ class _Looking:
 
     def _look(self, one: Affected) -> Foreseen:
         if one.state in affected.HERE:
-            return Foreseen(one, "kept", code="suspended_here", reason=text("suspended_here"))
+            return Foreseen(one, "kept", code=HERE, reason=text(HERE))
         if one.state == "held":
             return Foreseen(one, "released")
+        number = self._hospital.database.value("SELECT number FROM appointment WHERE id = ?", one.appointment)
+        if changes.is_kept_elsewhere(self._hospital, status.appointment(self._hospital, number)):
+            return Foreseen(one, "kept", code=ELSEWHERE, reason=text(ELSEWHERE))
         others = affected.companions(self._hospital.database, one.appointment, self._hospital.clock.now())
         try:
             return self._together(one, others) if others else self._alone(one)
