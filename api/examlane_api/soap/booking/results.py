@@ -10,6 +10,8 @@ from examlane.corrections.refunds import Refundable
 from examlane.domain import Text
 
 Answer = Mapping[str, Any]
+UNSURE = frozenset({"held", "tentative"})
+"""States whose place is given back at an instant."""
 REFUSED = "rejected"
 """The state of an item that could not be understood, as of one that is against the rules."""
 
@@ -73,7 +75,7 @@ class Results:
             "message": self._missed(answer), "department": answer["department"] or None,
             "group": answer["group"] or None, "startAt": datetime.fromisoformat(answer["starts_at"]),
             "items": [item_key(key) for key in answer["items"]],
-            "holdExpiresAt": maybe_instant(answer["hold_expires_at"]),
+            "holdExpiresAt": maybe_instant(answer["hold_expires_at"]) if answer["state"] in UNSURE else None,
         }  # fmt: skip
 
     def text(self, text: Text) -> str:

@@ -77,7 +77,8 @@ class Contract:
         context = XmlParserContext(settings=self._settings)  # type: ignore[no-untyped-call]
         value = operation.binding.input.body.parse(root, self._document.types, context=context)
         child = operation.request
-        plain: dict[str, Any] = shapes.to_plain(value[child.attr_name], child.type, self._timezone)
+        given = value[child.attr_name]  # zeep reads an element with nothing in it as None
+        plain: dict[str, Any] = {} if given is None else shapes.to_plain(given, child.type, self._timezone)
         if holes := shapes.missing(plain, child.type, child.attr_name):
             raise _invalid([(field, f"{field} is missing.") for field in holes])
         return plain
