@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 
 from examlane import Text
 from examlane.errors import InvalidInput
@@ -65,14 +66,7 @@ class Message:
 
     def load(self, schema: type[Schema]) -> dict[str, Any]:
         """The body as a schema reads it. Raises `InvalidInput` with every problem at once."""
-        if problems := self.problems(schema):
-            raise InvalidInput(problems)
-        loaded: dict[str, Any] = schema().load(self.body)
-        return loaded
-
-    def problems(self, schema: type[Schema]) -> list[tuple[str, Text]]:
-        """What a schema has against the body, each with its pointer."""
-        return list(_problems(schema().validate(self.body)))
+        return load(schema, self.body)
 
     def path(self, pointer: str) -> str:
         """The path of the element that a pointer names, or of the nearest one around it."""
@@ -120,6 +114,21 @@ class Message:
             told = self._member(element, rest, f"{pointer}/{name}", path)
             found[name] = told if element == "facts" else told["value"]
         return found
+
+
+def load(schema: type[Schema], body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body as a schema reads it. Raises `InvalidInput` with every problem at once."""
+    try:
+        loaded: dict[str, Any] = _made(schema).load(body)
+    except ValidationError as error:
+        raise InvalidInput(list(_problems(error.messages))) from error
+    return loaded
+
+
+@cache
+def _made(schema: type[Schema]) -> Schema:
+    """One of each: making a schema costs more than reading with it."""
+    return schema()
 
 
 def _key(item: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from examlane_api.rest import schemas
 from examlane_api.rest.day import corrections
 from examlane_api.rest.orders import order_data
 from examlane_api.soap.booking.call import Answer, Call, Operation
+from examlane_api.soap.booking.message import load
 from examlane_api.soap.faults import SoapRefusal
 
 PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
@@ -152,16 +153,28 @@ def _withdrawn(call: Call, act: Callable[..., list[ItemStatus]], body: Mapping[s
 def _readable(call: Call) -> Readable:
     """The order in the message. Raises `InvalidInput` unless what is wrong with it concerns some of its items only."""
     catalogue, items = call.hospital.catalogues.current(), call.message.body["items"]
-    lines = [OrderLine(each["line"], each["item"]) for each in items]
-    problems = [*call.message.problems(schemas.Order), *intake.line_problems(catalogue, lines)]
-    places = [AN_ITEM.match(pointer) for pointer, _ in problems]
-    bad = {int(place[1]): text for place, (_, text) in zip(places, problems, strict=True) if place}
-    if not all(places) or len(bad) == len(items):
-        raise InvalidInput(problems)
-    kept = [each for n, each in enumerate(items) if n not in bad]
-    body = schemas.Order().load({**call.message.body, "items": kept})
+    problems: list[tuple[str, Text]] = intake.line_problems(
+        catalogue, [OrderLine(each["line"], each["item"]) for each in items]
+    )
+    try:
+        body = call.message.load(schemas.Order)
+    except InvalidInput as error:
+        problems = [*error.problems, *problems]
+    bad = _bad_items(problems, len(items))
+    if bad:
+        kept = [each for n, each in enumerate(items) if n not in bad]
+        body = load(schemas.Order, {**call.message.body, "items": kept})
     refused = [_refused(items[n], text, known=catalogue.knows(items[n]["item"])) for n, text in sorted(bad.items())]
     return Readable(replace(order_data(body), drawing=_drawing(call) or ""), refused)
+
+
+def _bad_items(problems: Sequence[tuple[str, Text]], items: int) -> dict[int, Text]:
+    """What is wrong with some of an order's items. Raises `InvalidInput` when it is wrong with more than that."""
+    places = [AN_ITEM.match(pointer) for pointer, _ in problems]
+    bad = {int(place[1]): text for place, (_, text) in zip(places, problems, strict=True) if place}
+    if not all(places) or len(bad) == items:
+        raise InvalidInput(problems)
+    return bad
 
 
 def _refused(item: Answer, text: Text, *, known: bool) -> Answer:
