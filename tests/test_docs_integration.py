@@ -27,10 +27,11 @@ from examlane.appointments import status
 from examlane.insight.invariants import INVARIANTS
 from examlane.storage.ledger import Event, Peer
 from examlane.testing import World
-from examlane_api import access, clients, problems
+from examlane_api import clients, problems, soap
 from examlane_api.app import create_app
 from examlane_api.cli import cli
 from examlane_api.rest.api import PREFIX
+from examlane_api.soap.booking import OPERATIONS
 from examlane_api.soap.service import WSDL
 
 
@@ -135,16 +136,41 @@ def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
     assert {(docs.code(row[0]), docs.code(row[1])) for row in shown} == actual
 
 
-def test_every_soap_operation_and_its_permission_is_in_the_table() -> None:
-    tree = etree.parse(str(WSDL))
-    port = "{http://schemas.xmlsoap.org/wsdl/}portType"
-    actual = {str(each.get("name")) for each in tree.find(port).iter("{http://schemas.xmlsoap.org/wsdl/}operation")}
-    shown = docs.rows(docs.section(docs.page("integration.md"), "SOAP"))
-    assert {docs.code(row[0]) for row in shown} == actual
+def soap_operations() -> dict[str, tuple[str, str]]:
+    """Every operation of the contract: what it does, and its own faults as it says itself."""
+    port = etree.parse(str(WSDL)).find("{*}portType")
+    told = {str(each.get("name")): each.findtext("{*}documentation") for each in port.iter("{*}operation")}
+    parts = {name: words.partition(" Faults: ") for name, words in told.items()}
+    return {name: (what, faults.rstrip(".")) for name, (what, _, faults) in parts.items()}
+
+
+def soap_rows() -> list[list[str]]:
+    return [row for row in docs.rows(docs.section(docs.page("integration.md"), "SOAP")) if len(row) == 5]
+
+
+def test_every_soap_operation_is_in_the_table_as_the_contract_tells_it() -> None:
+    assert {docs.code(row[0]): (row[3], row[4].replace("`", "")) for row in soap_rows()} == soap_operations()
+
+
+def test_every_soap_operation_has_the_permission_of_its_twin_in_rest() -> None:
     rest = docs.rows(docs.section(docs.page("integration.md"), "REST"))
     calls = {docs.code(row[0]): docs.code(row[1]) for row in rest if len(row) == 3}
-    assert all(calls[docs.code(row[1])] == docs.code(row[2]) for row in shown)
-    assert {docs.code(row[2]) for row in shown} <= set(access.operations())
+    assert all(calls[docs.code(row[1])] == docs.code(row[2]) for row in soap_rows())
+    assert {docs.code(row[0]): docs.code(row[2]) for row in soap_rows()} == {
+        name: operation.permission for name, operation in OPERATIONS.items()
+    }
+
+
+def test_every_fault_of_soap_is_explained() -> None:
+    text = docs.page("integration.md")
+    own = {code for row in soap_rows() for code in re.findall(r"`(\w+)`", row[4])}
+    common = [row[0] for row in docs.rows(docs.section(text, "SOAP")) if len(row) == 3]
+    shared = {code for cell in common for code in re.findall(r"`(\w+)`", cell)}
+    refusals = {docs.code(row[0]) for row in docs.rows(docs.section(text, "Errors"))}
+    assert own <= refusals | {"not_found"}
+    package = Path(str(inspect.getfile(soap))).parent
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    assert set(re.findall(r"SoapRefusal\(\s*\"(\w+)\"", source)) <= shared
 
 
 def test_the_soap_example_books(app: Flask, secret: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,132 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 import zeep
-from requests import Session
-from werkzeug.serving import make_server
 from zeep.helpers import serialize_object
-from zeep.wsse.username import UsernameToken
 
-from examlane import (
-    EvidenceView,
-    Finding,
-    FindingKind,
-    GateAnswer,
-    GateClosed,
-    GateOpen,
-    NoShowAction,
-    NoShowDecision,
-    OrderView,
-    Text,
-    hookimpl,
-)
-from examlane.testing import World, require, small_hospital
+from examlane import Text
 from examlane_api import clients
-from examlane_api.app import create_app
 
 EIGHT = datetime(2026, 11, 23, 8, 0)
 CARD = {"kind": "card", "value": "P1"}
 ASSESS = Text("请先完成评估", "Assessment first")
-BE_ASSESSED = Text("去评估", "Be assessed")
 NO_WEIGHT = Text("请填写体重", "Weight is missing")
-
-
-class Rules:
-    """Hearts need a passed assessment; heads need a weight, and tell the dose for it."""
-
-    @hookimpl
-    def pre_booking_gate(self, order: OrderView, evidence: Sequence[EvidenceView]) -> list[GateAnswer]:
-        hearts = [item.key for item in order.items if item.item.code == "US-HEART"]
-        if any(each.outcome == "passed" and each.data.get("asa") == 2 for each in evidence):
-            return [GateOpen("assessment", key) for key in hearts]
-        return [GateClosed("assessment", key, "rules.assess", ASSESS, BE_ASSESSED, "assessor") for key in hearts]
-
-    @hookimpl
-    def validate_order(self, order: OrderView) -> list[Finding]:
-        weight, metformin = order.known("weight_kg"), order.known("metformin")
-        if isinstance(weight, float) and metformin is False:
-            kind, field, value = FindingKind.FILL, "dose_ml", weight * 2
-        else:
-            kind, field, value = FindingKind.BLOCK, "", None
-        heads = [item.key for item in order.items if item.item.code == "CT-HEAD"]
-        return [Finding(kind, "rules.weight", NO_WEIGHT, key, field=field, value=value) for key in heads]
-
-
-class Kiosk:
-    """Whoever misses his time takes another place today."""
-
-    @hookimpl
-    def on_no_show(self) -> NoShowDecision:
-        return NoShowDecision(NoShowAction.SELF_REBOOK, Text("请重新登记", "please re-register"), "kiosk")
-
-
-@dataclass
-class Peer:
-    """A peer system: its clients log in as the integration platform unless told otherwise."""
-
-    world: World
-    url: str
-    secret: str
-    sessions: list[Session]
-
-    def client(self, code: str = "his", secret: str = "", **headers: str) -> Any:
-        session = Session()
-        session.headers.update(headers)
-        self.sessions.append(session)
-        token = UsernameToken(code, secret or self.secret)
-        return zeep.Client(f"{self.url}?wsdl", transport=zeep.Transport(session=session), wsse=token)
-
-    @property
-    def service(self) -> Any:
-        return self.client().service
-
-    def appointments(self) -> int:
-        return int(self.world.database.value("SELECT count(*) FROM appointment"))
-
-    def book(self) -> str:
-        """An ultrasound of the thyroid, ordered and paid: its appointment's number."""
-        service = self.service
-        service.SubmitOrder(order("O1", "US-THYROID"))
-        return str(service.ReportPayment(payment("O1"))["items"]["item"][0].appointment.appointmentNo)
-
-
-@contextmanager
-def serving(url: str) -> Iterator[Peer]:
-    world = small_hospital(url, {"rules": Rules(), "kiosk": Kiosk()})
-    require(world, "US", "rules")
-    require(world, "CT", "rules")
-    secret = clients.add(world.database, "his", "HIS")
-    server = make_server("127.0.0.1", 0, create_app(world.hospital, "for this test only"))
-    thread = threading.Thread(target=lambda: (server.serve_forever(), world.database.close()))
-    thread.start()
-    peer = Peer(world, f"http://127.0.0.1:{server.server_port}/soap/booking", secret, [])
-    yield peer
-    for session in peer.sessions:
-        session.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    world.hospital.close()
-
-
-@pytest.fixture
-def peer(sqlite_url: str) -> Iterator[Peer]:
-    with serving(sqlite_url) as found:
-        yield found
-
-
-@pytest.fixture
-def peer_on_each(database_url: str) -> Iterator[Peer]:
-    with serving(database_url) as found:
-        yield found
 
 
 def order(number: str, *items: str, **more: Any) -> dict[str, Any]:
@@ -167,7 +57,7 @@ def refused(client: Any) -> Iterator[Any]:
     vars(fault).update(serialize_object(client.wsdl.types.deserialize(caught.value.detail[0]), dict))
 
 
-def test_a_paid_order_is_booked_with_period_place_and_queue_number(peer_on_each: Peer) -> None:
+def test_a_paid_order_is_booked_with_period_place_and_queue_number(peer_on_each: Any) -> None:
     service = peer_on_each.service
     [submitted] = service.SubmitOrder(order("O1", "US-THYROID"))["items"]["item"]
     assert (submitted.state, submitted.code, submitted.payable) == ("accepted", "awaiting_payment", True)
@@ -183,7 +73,7 @@ def test_a_paid_order_is_booked_with_period_place_and_queue_number(peer_on_each:
     assert (booked.campus, booked.place, booked.queueNo) == ("N", "超声室", "1")
 
 
-def test_a_closed_gate_is_not_payable_until_the_assessment_opens_it(peer_on_each: Peer) -> None:
+def test_a_closed_gate_is_not_payable_until_the_assessment_opens_it(peer_on_each: Any) -> None:
     service = peer_on_each.service
     [submitted] = service.SubmitOrder(order("O1", "US-HEART"))["items"]["item"]
     assert (submitted.code, submitted.payable) == ("awaiting_gate", False)
@@ -197,7 +87,7 @@ def test_a_closed_gate_is_not_payable_until_the_assessment_opens_it(peer_on_each
     assert service.ReportPayment(payment("O1")).state == "booked"
 
 
-def test_a_patient_is_moved_to_a_time_that_was_offered_and_then_cancelled(peer: Peer) -> None:
+def test_a_patient_is_moved_to_a_time_that_was_offered_and_then_cancelled(peer: Any) -> None:
     number = peer.book()
     service = peer.service
     slots = service.QuerySlots({"appointmentNo": number, "fromDate": date(2026, 11, 24), "days": 2}).slot
@@ -212,7 +102,7 @@ def test_a_patient_is_moved_to_a_time_that_was_offered_and_then_cancelled(peer: 
     assert peer.world.database.value("SELECT sum(taken) FROM slot") == 0
 
 
-def test_times_for_an_order_item_are_offered_before_it_is_booked_again(peer: Peer) -> None:
+def test_times_for_an_order_item_are_offered_before_it_is_booked_again(peer: Any) -> None:
     number = peer.book()
     service = peer.service
     service.CancelAppointment({"messageId": "c", "appointmentNo": number, "reason": "改日"})
@@ -222,7 +112,7 @@ def test_times_for_an_order_item_are_offered_before_it_is_booked_again(peer: Pee
     assert serialize_object(service.QuerySlots({"orderNo": "O1"}).slot) == serialize_object(by_line)
 
 
-def test_arrival_and_execution_are_reported_to_the_end(peer: Peer) -> None:
+def test_arrival_and_execution_are_reported_to_the_end(peer: Any) -> None:
     number = peer.book()
     service = peer.service
     arrived = service.CheckIn({"messageId": "i", "appointmentNo": number, "at": EIGHT})
@@ -232,7 +122,7 @@ def test_arrival_and_execution_are_reported_to_the_end(peer: Peer) -> None:
     assert peer.world.item("O1/1").state == "fulfilled"
 
 
-def test_a_late_check_in_is_answered_with_another_place_today(peer_on_each: Peer) -> None:
+def test_a_late_check_in_is_answered_with_another_place_today(peer_on_each: Any) -> None:
     peer, message = peer_on_each, {"messageId": "i", "appointmentNo": peer_on_each.book()}
     peer.world.switch("US", "kiosk")
     peer.world.clock.advance(timedelta(hours=2))
@@ -243,7 +133,7 @@ def test_a_late_check_in_is_answered_with_another_place_today(peer_on_each: Peer
     assert serialize_object(peer.service.CheckIn(message)) == serialize_object(here)
 
 
-def test_a_late_check_in_that_the_desk_decides_tells_what_to_do(peer: Peer) -> None:
+def test_a_late_check_in_that_the_desk_decides_tells_what_to_do(peer: Any) -> None:
     message = {"messageId": "i", "appointmentNo": peer.book()}
     peer.world.clock.advance(timedelta(hours=2))
     sent = peer.service.CheckIn(message)
@@ -254,7 +144,7 @@ def test_a_late_check_in_that_the_desk_decides_tells_what_to_do(peer: Peer) -> N
 
 @pytest.mark.parametrize("died_before_answering", [False, True])
 def test_the_same_message_again_gets_the_same_answer_and_changes_nothing(
-    peer: Peer, died_before_answering: bool
+    peer: Any, died_before_answering: bool
 ) -> None:
     service = peer.service
     messages = [
@@ -279,7 +169,7 @@ def test_the_same_message_again_gets_the_same_answer_and_changes_nothing(
 
 
 def test_a_message_sent_again_finishes_what_its_first_sending_left_undone(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
+    peer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = peer.client()
     with monkeypatch.context() as broken, refused(client) as fault:
@@ -290,7 +180,7 @@ def test_a_message_sent_again_finishes_what_its_first_sending_left_undone(
     assert (item.state, item.code) == ("accepted", "awaiting_payment")
 
 
-def test_a_message_id_with_another_body_is_refused(peer: Peer) -> None:
+def test_a_message_id_with_another_body_is_refused(peer: Any) -> None:
     client = peer.client()
     client.service.SubmitOrder(order("O1", "US-THYROID"))
     with refused(client) as fault:
@@ -299,14 +189,14 @@ def test_a_message_id_with_another_body_is_refused(peer: Peer) -> None:
     assert peer.world.database.value("SELECT count(*) FROM exam_order") == 1
 
 
-def test_clinical_facts_reach_the_rules_as_numbers_and_truth_values(peer: Peer) -> None:
+def test_clinical_facts_reach_the_rules_as_numbers_and_truth_values(peer: Any) -> None:
     told = facts(weight_kg="61.5", metformin="false")
     [item] = peer.service.SubmitOrder(order("O1", "CT-HEAD", facts=told))["items"]["item"]
     [finding] = item.findings.finding
     assert (item.state, finding.kind, finding.field, finding.value) == ("accepted", "fill", "dose_ml", "123.0")
 
 
-def test_an_order_against_the_rules_is_answered_per_item(peer: Peer) -> None:
+def test_an_order_against_the_rules_is_answered_per_item(peer: Any) -> None:
     thyroid, head = peer.service.SubmitOrder(order("O1", "US-THYROID", "CT-HEAD"))["items"]["item"]
     assert (thyroid.state, thyroid.payable) == ("accepted", True)
     assert (head.state, head.payable, head.message) == ("rejected", False, NO_WEIGHT.zh)
@@ -314,8 +204,7 @@ def test_an_order_against_the_rules_is_answered_per_item(peer: Peer) -> None:
 
 
 BAD_ORDERS = [
-    ({"items": {"item": [{"line": 1, "itemCode": "US-HEART"}, {"line": 2, "itemCode": "NO"}]}},
-     "order/items/item[2]/itemCode"),
+    ({"items": {"item": [{"line": 1, "itemCode": "NO"}]}}, "order/items/item[1]/itemCode"),
     ({"orderingDepartment": "NOWHERE"}, "order/orderingDepartment"),
     ({"orderedAt": EIGHT + timedelta(days=1)}, "order/orderedAt"),
     ({"encounter": {"encounterNo": "病区 1", "encounterClass": "outpatient"}}, "order/encounter/encounterNo"),
@@ -326,7 +215,7 @@ BAD_ORDERS = [
 
 
 @pytest.mark.parametrize(("change", "field"), BAD_ORDERS, ids=[field for _, field in BAD_ORDERS])
-def test_an_order_that_cannot_be_understood_names_the_element(peer: Peer, change: dict[str, Any], field: str) -> None:
+def test_an_order_that_cannot_be_understood_names_the_element(peer: Any, change: dict[str, Any], field: str) -> None:
     client = peer.client()
     with refused(client) as fault:
         client.service.SubmitOrder(order("O1", "US-THYROID", **{"messageId": "m", **change}))
@@ -334,7 +223,7 @@ def test_an_order_that_cannot_be_understood_names_the_element(peer: Peer, change
     assert peer.world.database.value("SELECT count(*) FROM exam_order") == 0
 
 
-def test_a_conflict_says_its_code_and_its_element(peer: Peer) -> None:
+def test_a_conflict_says_its_code_and_its_element(peer: Any) -> None:
     number = peer.book()
     client = peer.client()
     stale = {"messageId": "r", "appointmentNo": number, "version": 7, "group": "US-N", "startAt": EIGHT}
@@ -343,7 +232,7 @@ def test_a_conflict_says_its_code_and_its_element(peer: Peer) -> None:
     assert (fault.code, fault.field) == ("version_conflict", ["reschedule/version"])
 
 
-def test_what_is_unknown_is_said_in_the_language_asked_for(peer: Peer) -> None:
+def test_what_is_unknown_is_said_in_the_language_asked_for(peer: Any) -> None:
     client = peer.client(**{"Accept-Language": "en-GB,en;q=0.9"})
     with refused(client) as fault:
         client.service.QueryPayable({"orderNo": "O404"})
@@ -353,19 +242,19 @@ def test_what_is_unknown_is_said_in_the_language_asked_for(peer: Peer) -> None:
     assert (fault.code, fault.message) == ("not_found", "no such appointment")
 
 
-def test_a_payment_for_an_unknown_order_is_stored(peer: Peer) -> None:
+def test_a_payment_for_an_unknown_order_is_stored(peer: Any) -> None:
     assert peer.service.ReportPayment(payment("O404")).state == "stored"
 
 
 @pytest.mark.parametrize("query", [{"days": 3}, {"orderNo": "O1", "appointmentNo": "A1"}])
-def test_times_are_asked_for_one_subject(peer: Peer, query: dict[str, Any]) -> None:
+def test_times_are_asked_for_one_subject(peer: Any, query: dict[str, Any]) -> None:
     client = peer.client()
     with refused(client) as fault:
         client.service.QuerySlots(query)
     assert (fault.code, fault.field) == ("invalid_input", ["query/orderNo", "query/appointmentNo"])
 
 
-def test_a_client_may_do_what_its_role_allows(peer: Peer) -> None:
+def test_a_client_may_do_what_its_role_allows(peer: Any) -> None:
     number = peer.book()
     client = peer.client("desk", clients.add(peer.world.database, "desk", "登记台", "registrar"))
     with refused(client) as fault:
@@ -374,7 +263,7 @@ def test_a_client_may_do_what_its_role_allows(peer: Peer) -> None:
     assert client.service.CheckIn({"messageId": "i", "appointmentNo": number}).state == "checked_in"
 
 
-def test_a_client_of_one_department_leaves_the_others_alone(peer: Peer) -> None:
+def test_a_client_of_one_department_leaves_the_others_alone(peer: Any) -> None:
     number = peer.book()
     client = peer.client("ct", clients.add(peer.world.database, "ct", "放射"))
     peer.world.database.write(
@@ -386,14 +275,14 @@ def test_a_client_of_one_department_leaves_the_others_alone(peer: Peer) -> None:
     assert peer.world.item("O1/1").appointment_state == "booked"
 
 
-def test_a_wrong_secret_is_refused(peer: Peer) -> None:
+def test_a_wrong_secret_is_refused(peer: Any) -> None:
     client = peer.client(secret="wrong")
     with refused(client) as fault:
         client.service.QueryPayable({"orderNo": "O1"})
     assert fault.code == "unauthenticated"
 
 
-def test_every_change_says_which_client_made_it_through_which_channel(peer: Peer) -> None:
+def test_every_change_says_which_client_made_it_through_which_channel(peer: Any) -> None:
     service = peer.client(**{"X-Request-Id": "request-7"}).service
     service.SubmitOrder(order("O1", "US-THYROID"))
     rows = peer.world.database.rows("SELECT actor, channel, request_id FROM audit WHERE action = 'order.submit'")
