@@ -14,7 +14,7 @@ from zeep.helpers import serialize_object
 
 from examlane_api.soap.service import URL, WSDL
 
-BINDING = "{http://examlane.org/soap/v1}BookingSoap12Binding"
+BINDING = "{http://examlane.org/soap/v1}BookingSoap11Binding"
 REST_PATHS = {"order": "/orders", "payment": "/payments", "evidence": "/evidence"}
 
 

@@ -17,7 +17,7 @@ from examlane.records.inbox import Missing
 from examlane_api.hip.frame import MISSING, Part
 from examlane_api.hip.profiles import Profile
 from examlane_api.rest.fields import OrderNumber
-from examlane_api.soap.messages import clinical
+from examlane_api.soap.booking.message import clinical
 
 APPLICATION = "controlActProcess/subject/observationRequest"
 PRIORITY, DEPARTMENT, ITEM, STATUS, STAFF = "priority", "department", "item", "status", "staff"

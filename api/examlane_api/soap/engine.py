@@ -12,7 +12,7 @@ from lxml import etree
 
 from examlane import Text
 from examlane_api.soap.credentials import Credentials, read_credentials
-from examlane_api.soap.envelope import Envelope, Limits, parse_envelope, read_text, refuse_unknown_headers
+from examlane_api.soap.envelope import Envelope, Limits, read_envelope, refuse_unknown_headers
 from examlane_api.soap.faults import FaultKind, SoapRefusal, SoapVersion, render_fault
 
 Handler = Callable[[Any, dict[str, Any]], Mapping[str, Any]]
@@ -84,7 +84,7 @@ class SoapService:
             return self._document(request)
         version = _expected_version(request)
         try:
-            envelope = parse_envelope(read_text(request, self._limits), self._limits)
+            envelope = read_envelope(request, self._limits)
             version = envelope.version
             refuse_unknown_headers(envelope)
             caller = self._caller(envelope, request)

@@ -11,13 +11,13 @@ from lxml import etree
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from examlane import Text
+from examlane_api.soap import multipart
 from examlane_api.soap.credentials import SECURITY
 from examlane_api.soap.faults import FaultKind, SoapRefusal, SoapVersion
 
 _MEDIA_TYPES = {"", "text/xml", "application/soap+xml", "application/xml", "multipart/related"}
 _CHINESE_CHARSETS = {"gb2312", "gb_2312-80", "gbk", "cp936", "x-gbk", "gb18030"}
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 _PROLOG_ENCODING = re.compile(rb"""\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]+)""")
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml\s[^>]*\?>")
 # Atomic and possessive, so that a hostile prolog cannot make it backtrack.
@@ -43,11 +43,13 @@ class Envelope:
     body: tuple[etree._Element, ...]
 
 
-def read_text(request: Request, limits: Limits) -> str:
-    """The message as text, decoded by us, small enough to parse and without a DOCTYPE."""
+def read_envelope(request: Request, limits: Limits) -> Envelope:
+    """The envelope that a request carries, decoded by us, small enough to parse, its attachments put in their places."""
     _check_media_type(request)
-    body, charset = _root_part(_read_body(request, limits), request)
-    return _small_enough(_decode(body, charset), limits)
+    parts = multipart.split(_read_body(request, limits), request)
+    envelope = parse_envelope(_small_enough(_decode(parts.root, parts.charset), limits), limits)
+    multipart.include(envelope.body, parts.attachments)
+    return envelope
 
 
 def parse_envelope(text: str, limits: Limits) -> Envelope:
@@ -111,18 +113,6 @@ def _read_body(request: Request, limits: Limits) -> bytes:
     except RequestEntityTooLarge:
         raise _too_large() from None
     return body
-
-
-def _root_part(body: bytes, request: Request) -> tuple[bytes, str]:
-    """The XML and its declared charset; of a multipart message (MTOM) those of the first part."""
-    boundary = request.mimetype_params.get("boundary", "")
-    if request.mimetype != "multipart/related" or not boundary:
-        return body, request.mimetype_params.get("charset", "")
-    _, _, parts = body.partition(b"--" + boundary.encode("latin-1", "replace"))
-    part, _, _ = parts.partition(b"--" + boundary.encode("latin-1", "replace"))
-    head, _, content = part.partition(b"\r\n\r\n")
-    declared = _CHARSET.search(head.decode("latin-1"))
-    return content, declared[1] if declared else ""
 
 
 def _decode(body: bytes, charset: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
-from pathlib import Path
 
 from flask import Flask, request
 
@@ -12,14 +10,15 @@ from examlane.domain import Text
 from examlane.hospital import Hospital
 from examlane_api import clients
 from examlane_api.access import Caller
-from examlane_api.soap.contract import Contract
+from examlane_api.soap import booking
 from examlane_api.soap.credentials import Credentials
 from examlane_api.soap.engine import SoapService
 from examlane_api.soap.faults import SoapRefusal
-from examlane_api.soap.handlers import BookingHandlers
+from examlane_api.soap.typed.contract import Contract
+from examlane_api.soap.wsdl import BOOKING
 
 URL = "/soap/booking"
-WSDL = Path(str(files("examlane_api.soap").joinpath("booking.wsdl")))
+WSDL = BOOKING
 
 
 Authenticate = Callable[[Credentials | None], Caller | None]
@@ -27,9 +26,8 @@ Authenticate = Callable[[Credentials | None], Caller | None]
 
 def register(app: Flask, hospital: Hospital, address: str) -> None:
     """Serve the contract; its WSDL names `address`, or the address it was asked at while none is set."""
-    handlers = BookingHandlers(hospital).by_operation()
     contract = Contract(WSDL, hospital.settings.zone)
-    service = SoapService(contract, handlers, location(address, URL), authenticator(app, hospital))
+    service = SoapService(contract, booking.handlers(hospital), location(address, URL), authenticator(app, hospital))
     app.register_blueprint(service.blueprint(URL))
 
 

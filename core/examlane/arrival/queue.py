@@ -197,12 +197,18 @@ def read(hospital: Hospital, group: str) -> Queue:
 
 def place_of(hospital: Hospital, number: str) -> Place | None:
     """A patient's place in his queue, or None when he is not waiting. Raises `NotFound`."""
+    waiting = read(hospital, group_of(hospital, number)).waiting
+    return next((place for place in waiting if place.entry.number == number), None)
+
+
+def group_of(hospital: Hospital, number: str) -> str:
+    """The group where an appointment is done. Raises `NotFound`."""
     row = hospital.database.row(
         "SELECT g.code FROM appointment a JOIN resource_group g ON g.id = a.group_id WHERE a.number = ?", number
     )
     if row is None:
         raise NotFound("appointment", number)
-    return next((place for place in read(hospital, row[0]).waiting if place.entry.number == number), None)
+    return str(row[0])
 
 
 def minutes_until(place: Place, now: datetime) -> int:

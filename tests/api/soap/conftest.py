@@ -7,8 +7,9 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.resources import files
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,11 +20,12 @@ from flask import Flask
 from lxml import etree
 from requests import Session
 from werkzeug.serving import make_server
+from zeep.xsd import ComplexType
 
 from examlane import Text
-from examlane_api.soap import Contract, Credentials, Handler, Limits, SoapRefusal, SoapService
+from examlane_api.soap import Contract, Credentials, Handler, Limits, SoapRefusal, SoapService, SoapVersion
+from examlane_api.soap.wsdl import BOOKING as WSDL
 
-WSDL = Path(str(files("examlane_api.soap") / "booking.wsdl"))
 NAMESPACE = "http://examlane.org/soap/v1"
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
@@ -41,47 +43,54 @@ APPOINTMENT = {
     "queueNo": None,
     "preparation": ["空腹 8 小时"],
 }
-ITEM = {
-    "line": 1,
-    "itemCode": "US-ABD",
-    "state": "booked",
-    "code": "booked.earliest",
-    "message": "已约最早时段",
-    "payable": True,
-    "appointment": APPOINTMENT,
-    "findings": [{"kind": "hint", "code": "ultrasound.fasting", "message": "空腹"}],
-    "gates": [],
-}
-ANSWERS: dict[str, Mapping[str, Any]] = {
-    "SubmitOrder": {"orderNo": "O1", "items": [ITEM]},
-    "ReportAssessment": {"items": [{"orderNo": "O1", **ITEM}]},
-    "ReportPayment": {"orderNo": "O1", "state": "booked", "items": [ITEM]},
-    "QuerySlots": {
-        "slots": [
-            {"group": "US-3", "campus": "东院", "place": "三楼"}
-            | {"periodStart": datetime(2026, 5, 4, 9, 0, tzinfo=SHANGHAI)}
-            | {"periodEnd": datetime(2026, 5, 4, 9, 30, tzinfo=SHANGHAI)}
-        ]
-    },
-    "QueryPayable": {
-        "orderNo": "O1",
-        "items": [{"line": 1, "payable": False, "code": "gate.closed", "message": "待评估"}],
-    },
-    "RescheduleAppointment": APPOINTMENT,
-    "CancelAppointment": APPOINTMENT,
-    "CheckIn": APPOINTMENT,
-    "ReportExecution": APPOINTMENT,
-}
+SIMPLE = {
+    "Instant": datetime(2026, 5, 4, 9, 0, tzinfo=SHANGHAI), "Day": date(2026, 5, 4), "Amount": Decimal("12.50"),
+    "ClockTime": "08:30", "Drawing": b"\x89PNG\r\n\x1a\n", "boolean": True, "int": 1, "LineNo": 1, "Version": 2,
+    "DayCount": 7, "PageSize": 50, "RecordNo": 3, "Weekday": 6,
+}  # fmt: skip
+
+
+class Samples:
+    """Of every type of the contract a value with all its elements, made from the schema."""
+
+    def __init__(self, contract: Contract) -> None:
+        schema = etree.fromstring(contract.wsdl(frozenset({SoapVersion.V11}), "")).iter("{*}simpleType")
+        self._choices = {each.get("name"): each.xpath(".//*[local-name()='enumeration']/@value") for each in schema}
+
+    def of(self, kind: Any) -> Any:
+        name = kind.qname.localname if kind.qname else str(kind.name)
+        if not isinstance(kind, ComplexType):
+            choices = self._choices.get(name)
+            return choices[0] if choices else SIMPLE.get(name, f"{name}-1")
+        parts = list(kind.elements)
+        if name.endswith("List") and len(parts) == 1:
+            return [self.of(parts[0][1].type)]
+        return {part: self.of(element.type) for part, element in parts}
+
+    def sent(self, kind: Any) -> Any:
+        """The same value as a client sends it: a list as an object with one repeated element."""
+        value = self.of(kind)
+        return self._sent(value, kind)
+
+    def _sent(self, value: Any, kind: Any) -> Any:
+        if isinstance(value, list):
+            [(entry, element)] = kind.elements
+            return {entry: [self._sent(each, element.type) for each in value]}
+        if isinstance(value, dict):
+            kinds = {name: element.type for name, element in kind.elements}
+            return {name: self._sent(each, kinds[name]) for name, each in value.items()}
+        return value
 
 
 @dataclass
 class Recorder:
-    """Answers each operation from ANSWERS and remembers what it was asked."""
+    """Answers each operation with a sample and remembers what it was asked."""
 
+    contract: Contract
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
 
     def handlers(self) -> dict[str, Handler]:
-        return {name: self._handler(name) for name in ANSWERS}
+        return {name: self._handler(name) for name in self.contract.operations}
 
     def _handler(self, name: str) -> Handler:
         def handle(caller: Any, payload: dict[str, Any]) -> Mapping[str, Any]:
@@ -93,13 +102,21 @@ class Recorder:
             if payload.get("appointmentNo") == "gone":
                 words = Text("预约不存在\x00", "No such appointment")
                 raise SoapRefusal("appointment.unknown", words, fields=["cancellation/appointmentNo"])
-            return ANSWERS[name]
+            return self.answer(name)
 
         return handle
 
-    @property
-    def answers(self) -> Mapping[str, Mapping[str, Any]]:
-        return ANSWERS
+    def operation(self, name: str) -> Any:
+        return self.contract.operation(SoapVersion.V11, f"{{{NAMESPACE}}}{name}")
+
+    def answer(self, name: str) -> Mapping[str, Any]:
+        response = self.operation(name).response
+        found: Mapping[str, Any] = APPOINTMENT if response.name == "appointment" else self.samples.of(response.type)
+        return found
+
+    @cached_property
+    def samples(self) -> Samples:
+        return Samples(self.contract)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -179,10 +196,11 @@ class Server:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Server]:
-    recorder = Recorder()
+    contract = Contract(WSDL, SHANGHAI)
+    recorder = Recorder(contract)
     limits = Limits(bytes=400_000)
     location = "https://booking.example.org/soap"
-    service = SoapService(Contract(WSDL, SHANGHAI), recorder.handlers(), lambda: location, authenticate, limits)
+    service = SoapService(contract, recorder.handlers(), lambda: location, authenticate, limits)
     app = Flask("soap_under_test")
     app.register_blueprint(service.blueprint("/soap"))
     listening = make_server("127.0.0.1", 0, app, threaded=True)

@@ -158,9 +158,9 @@ def arrive(body: dict[str, Any]) -> Mapping[str, Any]:
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         options = {name: body[name] for name in ("add_on", "reason", "move")}
-        return _arrived(walkin.come(hospital(), identifier, body["items"], actor(), key, **options))
+        return arrived(walkin.come(hospital(), identifier, body["items"], actor(), key, **options))
 
-    return _whole(write("arrival.report", body, act))
+    return whole(write("arrival.report", body, act))
 
 
 @blp.route("/emergencies", methods=["POST"])
@@ -173,12 +173,12 @@ def emergency(body: dict[str, Any]) -> Mapping[str, Any]:
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         order, came = walkin.emergency(hospital(), data, actor(), key)
-        return {"order": order, **_arrived(came)}
+        return {"order": order, **arrived(came)}
 
     def again(key: RequestKey) -> Mapping[str, Any]:
         stored = receipts.find(hospital().database, key)
         assert stored is not None
-        return {"order": stored.subject_key, **_arrived(walkin.take_in(hospital(), stored.subject_key, actor()))}
+        return {"order": stored.subject_key, **arrived(walkin.take_in(hospital(), stored.subject_key, actor()))}
 
     return write("arrival.emergency", body, act, again)
 
@@ -311,7 +311,8 @@ def _department(group: str) -> str:
     return groups[group].department
 
 
-def _arrived(came: Arrived) -> dict[str, Any]:
+def arrived(came: Arrived) -> dict[str, Any]:
+    """What a patient is here for now, and what was not possible."""
     g.version = None
     return {
         "appointments": [answers().appointment(one) for one in came.appointments],
@@ -321,7 +322,7 @@ def _arrived(came: Arrived) -> dict[str, Any]:
     }
 
 
-def _whole(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def whole(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """The answer of an arrival that died before it was answered is made anew from its first visit: in this shape, too."""
     return answer if "appointments" in answer else {"appointments": [answer], "refused": []}
 

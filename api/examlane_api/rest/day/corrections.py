@@ -115,16 +115,7 @@ def void(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 def change_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Change an order: the rules are asked anew. `version` or If-Match names the version that was read."""
     body = expecting(body)
-    lines = body["items"]
-    changed = OrderChange(
-        number,
-        body["version"],
-        {name: Fact(**fact) for name, fact in body["context"].items()},
-        body["note"],
-        None,
-        body["priority"],
-        None if lines is None else tuple(order_line(line) for line in lines),
-    )
+    changed = order_change(number, body)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         found = order_changes.change(hospital(), changed, actor(), key)
@@ -159,3 +150,17 @@ def report_refund(body: dict[str, Any]) -> Mapping[str, Any]:
         return answers().items(refunds.report(hospital(), refund, actor(), key))
 
     return write("refund.report", body, act)
+
+
+def order_change(number: str, body: Mapping[str, Any]) -> OrderChange:
+    """A change's message as the core takes it."""
+    lines = body["items"]
+    return OrderChange(
+        number,
+        body["version"],
+        {name: Fact(**fact) for name, fact in body["context"].items()},
+        body["note"],
+        None,
+        body["priority"],
+        None if lines is None else tuple(order_line(line) for line in lines),
+    )

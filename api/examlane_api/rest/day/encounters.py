@@ -132,12 +132,17 @@ class WardExams(Schema):
 @operation("encounter.report", writes=True)
 def report(body: dict[str, Any]) -> Mapping[str, Any]:
     """Report an admission, a transfer, a discharge or a death, in any order: the event's `at` counts."""
-    needs = None if body["needs"] is None else tuple(body["needs"])
-    told = {**body, "patient": _patient(body["patient"]), "orders": tuple(body["orders"]), "needs": needs}
-    data = EncounterReport(**told)
+    data = encounter_report(body)
     return write(
         "encounter.report", body, lambda key: answers().encounter(encounters.report(hospital(), data, actor(), key))
     )
+
+
+def encounter_report(body: Mapping[str, Any]) -> EncounterReport:
+    """A report's message as the core takes it."""
+    needs = None if body["needs"] is None else tuple(body["needs"])
+    told = {**body, "patient": _patient(body["patient"]), "orders": tuple(body["orders"]), "needs": needs}
+    return EncounterReport(**told)
 
 
 def _patient(body: Mapping[str, Any] | None) -> PatientData | None:

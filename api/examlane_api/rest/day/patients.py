@@ -174,13 +174,7 @@ def undo(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation("patient.update", writes=True)
 def update(body: dict[str, Any]) -> Mapping[str, Any]:
     """Something of a patient changed: all open orders and visits are asked anew at once."""
-    reported = PatientUpdate(
-        **{
-            **body,
-            "patient": Identifier(**body["patient"]),
-            "facts": {name: Fact(**fact) for name, fact in body["facts"].items()},
-        }
-    )
+    reported = patient_update(body)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         found = patient_updates.update(hospital(), reported, actor(), key)
@@ -188,3 +182,9 @@ def update(body: dict[str, Any]) -> Mapping[str, Any]:
         return {**answers().items(each.item for each in found), "outcomes": outcomes}
 
     return write("patient.update", body, act)
+
+
+def patient_update(body: Mapping[str, Any]) -> PatientUpdate:
+    """An update's message as the core takes it."""
+    facts = {name: Fact(**fact) for name, fact in body["facts"].items()}
+    return PatientUpdate(**{**body, "patient": Identifier(**body["patient"]), "facts": facts})

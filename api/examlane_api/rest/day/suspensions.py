@@ -228,13 +228,17 @@ def read_suspension(query: dict[str, Any], number: str) -> Mapping[str, Any]:
     }
 
 
-def _planned(body: Mapping[str, Any]) -> Planned:
-    """What is asked for, if it makes sense and the caller may ask it."""
+def asked(body: Mapping[str, Any]) -> Asked:
+    """A suspension's message as the core takes it."""
     texts = {name: body[name] or "" for name in ("resource", "group", "other")}
     times = {name: _minute(body[name]) for name in ("opens", "closes")}
-    asked = Asked(**{**body, **texts, **times, "departments": tuple(body["departments"] or ())})
-    planned = closing.plan(hospital(), asked)
-    _allow(asked.kind, planned.department)
+    return Asked(**{**body, **texts, **times, "departments": tuple(body["departments"] or ())})
+
+
+def _planned(body: Mapping[str, Any]) -> Planned:
+    """What is asked for, if it makes sense and the caller may ask it."""
+    planned = closing.plan(hospital(), asked(body))
+    _allow(planned.asked.kind, planned.department)
     return planned
 
 

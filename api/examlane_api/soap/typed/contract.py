@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -16,16 +17,9 @@ from zeep.wsdl.bindings.soap import SoapBinding
 from zeep.xsd.context import XmlParserContext
 
 from examlane import Text
-from examlane_api.soap import shapes
 from examlane_api.soap.faults import SoapRefusal, SoapVersion
 from examlane_api.soap.schema import Problem, Schema, prune, tidied
-
-_WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
-_XS = "{http://www.w3.org/2001/XMLSchema}"
-_WSDL_EXTENSION = {
-    SoapVersion.V11: "{http://schemas.xmlsoap.org/wsdl/soap/}",
-    SoapVersion.V12: "{http://schemas.xmlsoap.org/wsdl/soap12/}",
-}
+from examlane_api.soap.typed import documents, shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +48,12 @@ class Contract:
 
     def __init__(self, wsdl: Path, timezone: tzinfo) -> None:
         self._timezone = timezone
-        self._source = etree.fromstring(wsdl.read_bytes(), etree.XMLParser(no_network=True, resolve_entities=False))
+        self._source = documents.read(wsdl)
         self.namespace = str(self._source.get("targetNamespace"))
         self._settings = Settings(forbid_dtd=True, forbid_external=True)
-        self._document: Any = Document(str(wsdl), Transport(), settings=self._settings)  # type: ignore[no-untyped-call, arg-type]
-        schema = self._source.find(f"{_WSDL}types/{_XS}schema")
-        if schema is None:
-            raise ValueError(f"{wsdl} has no inline schema")
-        self._schema = Schema(schema)
+        whole: Any = io.BytesIO(etree.tostring(self._source))
+        self._document: Any = Document(whole, Transport(), settings=self._settings)  # type: ignore[no-untyped-call, arg-type]
+        self._schema = Schema(documents.schema(self._source))
         self._operations = {version: self._load(version) for version in SoapVersion}
 
     @property
@@ -101,29 +93,13 @@ class Contract:
 
     def wsdl(self, versions: frozenset[SoapVersion], location: str) -> bytes:
         """The WSDL with the bindings of these versions only: old tools stumble over the others."""
-        tree = copy.deepcopy(self._source)
-        for version, extension in _WSDL_EXTENSION.items():
-            addresses = list(tree.iter(f"{extension}address"))
-            for address in addresses:
-                address.set("location", location)
-            if version not in versions:
-                _drop_parents([*addresses, *tree.iter(f"{extension}binding")])
-        return etree.tostring(tree, xml_declaration=True, encoding="utf-8")
+        return documents.shown(self._source, versions, location)
 
     def _load(self, version: SoapVersion) -> dict[str, Operation]:
         bindings: list[Any] = [each for each in self._document.bindings.values() if isinstance(each, SoapBinding)]
         spoken = [each for each in bindings if each.nsmap["soap-env"] == version.value]
         found = [each for binding in spoken for each in binding.all().values()]
         return {each.input.body.qname.text: Operation(each.name, each) for each in found}
-
-
-def _drop_parents(elements: Sequence[etree._Element]) -> None:
-    """Remove the ports and bindings that these addresses and SOAP bindings belong to."""
-    for element in elements:
-        owner = element.getparent()
-        home = None if owner is None else owner.getparent()
-        if owner is not None and home is not None:
-            home.remove(owner)
 
 
 def _invalid(problems: Sequence[Problem]) -> SoapRefusal:

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema
 
 from examlane import Text
 from examlane.errors import InvalidInput
@@ -20,15 +20,34 @@ from examlane_api.soap.faults import SoapRefusal
 
 _ENTRIES = {
     "identifiers": "identifier", "needs": "need", "items": "item", "confirmed": "code", "lines": "line",
-    "facts": "fact", "data": "entry",
+    "facts": "fact", "data": "entry", "orders": "code", "departments": "code",
 }  # fmt: skip
+_ORDER = {"orderNo": "number", "encounterNo": "number", "itemCode": "item", "facts": "context", "drawing": ""}
 _NAMES = {
-    "order": {"orderNo": "number", "encounterNo": "number", "itemCode": "item", "facts": "context"},
+    "order": _ORDER,
+    "change": {**_ORDER, "orderNo": ""},
+    "cancellation": {"orderNo": ""},
+    "orderReturn": {"orderNo": ""},
     "payment": {"orderNo": "order", "settlementNo": "settlement"},
+    "refund": {"orderNo": "order", "settlementNo": "settlement"},
     "assessment": {"patientIdentifier": "patient"},
+    "hold": {"startAt": "starts_at"},
+    "booking": {"startAt": "starts_at"},
     "reschedule": {"startAt": "starts_at"},
-}
-_NOT_IN_BODY = frozenset({"messageId", "appointmentNo", "at"})
+    "arrival": {"patientIdentifier": "patient"},
+    "emergency": {"wristbandNo": "number"},
+    "merge": {"merged": "merge"},
+    "update": {"patientIdentifier": "patient"},
+    "report": {"encounterNo": "encounter", "eventKind": "event"},
+    "withdrawal": {"encounterNo": "encounter", "eventKind": "event"},
+    "suspension": {
+        "fromAt": "from", "untilAt": "until", "opensAt": "opens", "closesAt": "closes", "otherResource": "other",
+        "preview": "",
+    },
+    "resumption": {"suspensionNo": ""},
+}  # fmt: skip
+"""The names of elements in REST's body, by the message; without a name an element is no part of the body."""
+_NEVER_IN_BODY = {"messageId": "", "appointmentNo": ""}
 _CAPITAL = re.compile("[A-Z]")
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _DECIMAL = re.compile(r"-?\d+\.\d+", re.ASCII)
@@ -38,18 +57,22 @@ class Message:
     """The one child of a request; `root` is its element name."""
 
     def __init__(self, root: str, payload: Mapping[str, Any]) -> None:
-        self._names = _NAMES.get(root, {})
+        self._names = _NEVER_IN_BODY | _NAMES.get(root, {})
         self._paths = {"": root}
+        self.root = root
         self.payload = payload
         self.body: dict[str, Any] = self._object(payload, "", root)
 
     def load(self, schema: type[Schema]) -> dict[str, Any]:
         """The body as a schema reads it. Raises `InvalidInput` with every problem at once."""
-        try:
-            loaded: dict[str, Any] = schema().load(self.body)
-        except ValidationError as error:
-            raise InvalidInput(list(_problems(error.messages))) from error
+        if problems := self.problems(schema):
+            raise InvalidInput(problems)
+        loaded: dict[str, Any] = schema().load(self.body)
         return loaded
+
+    def problems(self, schema: type[Schema]) -> list[tuple[str, Text]]:
+        """What a schema has against the body, each with its pointer."""
+        return list(_problems(schema().validate(self.body)))
 
     def path(self, pointer: str) -> str:
         """The path of the element that a pointer names, or of the nearest one around it."""
@@ -61,18 +84,18 @@ class Message:
         return {
             self._name(element): self._member(element, each, f"{pointer}/{self._name(element)}", f"{path}/{element}")
             for element, each in value.items()
-            if element not in _NOT_IN_BODY
+            if self._name(element)
         }
 
     def _name(self, element: str) -> str:
-        return self._names.get(element) or _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", element)
+        return self._names.get(element, _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", element))
 
     def _member(self, element: str, value: Any, pointer: str, path: str) -> Any:
         self._paths[pointer] = path
         if isinstance(value, list):
             return self._list(element, value, pointer, path)
         if isinstance(value, Mapping):
-            return self._object(value, pointer, path)
+            return _key(value) if value.keys() == {"orderNo", "line"} else self._object(value, pointer, path)
         if isinstance(value, date):
             return value.isoformat()
         return f"{value:.2f}" if isinstance(value, Decimal) else value
@@ -97,6 +120,11 @@ class Message:
             told = self._member(element, rest, f"{pointer}/{name}", path)
             found[name] = told if element == "facts" else told["value"]
         return found
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    """The key of an order item."""
+    return f"{item['orderNo']}/{item['line']}"
 
 
 def clinical(value: str) -> bool | int | float | str:

@@ -1,0 +1,1 @@
+"""A service whose messages have types: a WSDL's files read into one contract, and values in plain Python."""
