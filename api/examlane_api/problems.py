@@ -128,6 +128,7 @@ CHINESE = {
     "Field may not be null.": "不能为空",
     "Not a valid string.": "应为文本",
     "Not a printable text.": "含有不可见字符",
+    "Not a telephone number.": "电话号码不正确",
     "Not a whole number.": "应为整数",
     "Not true or false.": "应为 true 或 false",
     "Not a date such as 2026-11-23.": "日期格式应为 2026-11-23",

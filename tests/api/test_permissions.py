@@ -79,7 +79,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "patient.merge": ("POST", "/patients/merges", {"keep": CARD, "merge": {"kind": "card", "value": "P2"}}),
     "patient.read": ("GET", "/patients/duplicates", None),
     "patient.relate": ("POST", "/patients/relations", {"patient": CARD, "other": CARD, "kind": "mother"}),
-    "patient.update": ("POST", "/patients/updates", {"patient": CARD, "phone": "138"}),
+    "patient.update": ("POST", "/patients/updates", {"patient": CARD, "phone": "13800001234"}),
     # Arrival: walk-ins, calls, queues, bedside
     "arrival.report": ("POST", "/arrivals", {"patient": {"kind": "card", "value": "P1"}}),
     "arrival.emergency": ("POST", "/emergencies", {"department": "CLINIC", "items": ["CT-HEAD"], "reason": "车祸"}),

@@ -33,7 +33,7 @@ def test_two_records_become_one_and_two_again(rest: Any) -> None:
 
 def test_an_update_answers_what_it_meant_for_each_item(rest: Any) -> None:
     rest.booked("O1", patient="P1")
-    assert rest.post("/patients/updates", {**WEIGHT, "phone": "138"}).json["outcomes"] == {"O1/1": "kept"}
+    assert rest.post("/patients/updates", {**WEIGHT, "phone": "13800001234"}).json["outcomes"] == {"O1/1": "kept"}
 
 
 def test_who_has_a_telephone_and_who_may_be_one_person_is_listed_masked(rest: Any) -> None:
@@ -60,7 +60,7 @@ def test_who_has_a_telephone_and_who_may_be_one_person_is_listed_masked(rest: An
         ("/patients/updates", {"patient": card("P1"), "birth_date": "1980-13-01"}, "/birth_date"),
         ("/patients/updates", {"patient": card("P1"), "birth_date": "2090-01-01"}, "/birth_date"),
         ("/patients/updates", {"patient": card("P1"), "facts": {"weight_kg": {"value": [1]}}}, "/facts/weight_kg/value"),
-        ("/patients/updates", {"phone": "1"}, "/patient"),
+        ("/patients/updates", {"phone": "13800001234"}, "/patient"),
         ("/patients/relations", {"patient": card("P1"), "other": card("P2"), "kind": "friend"}, "/kind"),
         ("/patients/relations", {"patient": card("P1"), "kind": "mother"}, "/other"),
     ],

@@ -20,7 +20,7 @@ from examlane.records.receipts import request_key
 from examlane.testing import TESTER, World, small_hospital
 
 WANG = {"name": "王小明", "sex": Sex.MALE, "birth_date": date(1980, 2, 3), "phone": "13800000000"}
-CITIZEN = "310101198002030017"
+CITIZEN = "310101198002030010"
 NUMBERS = itertools.count(1)
 
 

@@ -18,6 +18,10 @@ FIRST_YEAR, LAST_YEAR = 2000, 2100
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]*", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 HIDDEN = re.compile("[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Mobile, +86, abroad, area code with a landline and its extension, landline: without the blanks and hyphens between.
+PHONE = re.compile(
+    r"1[0-9]{10}|(?:\+|00)86(?!86)[1-9][0-9]{7,10}|(?:\+|00)(?!86)[1-9][0-9]{5,14}|0[0-9]{9,17}|[2-9][0-9]{6,7}"
+)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -93,6 +97,19 @@ class CleanText(fields.String):
         hidden = any(unicodedata.category(c) in ("Cc", "Cs") and c not in self._breaks for c in text)
         if hidden or HIDDEN.search(text):
             raise ValidationError("Not a printable text.")
+        return text
+
+
+class Phone(CleanText):
+    """A telephone number as people write it, with blanks and hyphens."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(32, minimum=0, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **options)
+        if text and not PHONE.fullmatch(re.sub(r"(?<=.)[ ()-]", "", text)):
+            raise ValidationError("Not a telephone number.")
         return text
 
 

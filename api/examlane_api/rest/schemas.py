@@ -15,6 +15,7 @@ from examlane_api.rest.fields import (
     Day,
     Instant,
     OrderNumber,
+    Phone,
     Several,
     Whole,
     YesNo,
@@ -39,7 +40,7 @@ class Patient(Schema):
     name = CleanText(64, required=True)
     sex = fields.Enum(Sex, by_value=True, load_default=Sex.UNKNOWN)
     birth_date = Day(load_default=None, allow_none=True)
-    phone = CleanText(32, minimum=0, load_default="")
+    phone = Phone(load_default="")
     region = CleanText(16, minimum=0, load_default="")
     out_of_town = YesNo(load_default=False)
 

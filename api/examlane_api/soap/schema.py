@@ -14,6 +14,8 @@ _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _NAMESPACE = re.compile(r"\{\w+:[^{}]*\}")
 _PREFIXED = re.compile(r"[^/:\[\]]+:([^/:\[\]]+)")
 _MISSING_CHILD = re.compile(r"Missing child element\(s\)\. Expected is (?:one of )?\( (\w+)")
+_EARLIER_CHILD = re.compile(r"not expected\. Expected is (?:one of )?\( (?:\w+, )*(\w+) \)")
+_XS = "{http://www.w3.org/2001/XMLSchema}"
 _SHOWN_PROBLEMS = 10
 Problem = tuple[str, str]
 """(the field, what is wrong with it)"""
@@ -24,6 +26,7 @@ class Schema:
 
     def __init__(self, element: etree._Element) -> None:
         self._text = etree.tostring(element)
+        self._sequences = [list(each.iterfind(f"{_XS}element")) for each in element.iter(f"{_XS}sequence")]
         self._per_thread = threading.local()
 
     def problems(self, message: etree._Element) -> list[Problem]:
@@ -32,7 +35,7 @@ class Schema:
         if schema.validate(message):
             return []
         log: Any = schema.error_log
-        return [_problem(message, entry) for entry in itertools.islice(log, _SHOWN_PROBLEMS)]
+        return [self._problem(message, entry) for entry in itertools.islice(log, _SHOWN_PROBLEMS)]
 
     def _compiled(self) -> etree.XMLSchema:
         """One per thread: a shared one mixes up the error logs of concurrent messages."""
@@ -40,6 +43,25 @@ class Schema:
             self._per_thread.schema = etree.XMLSchema(etree.fromstring(self._text))
         schema: etree.XMLSchema = self._per_thread.schema
         return schema
+
+    def _problem(self, root: etree._Element, entry: Any) -> Problem:
+        words = _NAMESPACE.sub("", entry.message)
+        field = _field(root, entry.path or "")
+        if missing := _MISSING_CHILD.search(words):
+            return f"{field}/{missing[1]}".lstrip("/"), words
+        around, _, name = field.rpartition("/")
+        expected = _EARLIER_CHILD.search(words)
+        if expected and self._requires(expected[1], before=name.partition("[")[0]):
+            return f"{around}/{expected[1]}".lstrip("/"), words
+        return field, words
+
+    def _requires(self, name: str, *, before: str) -> bool:
+        """Whether what stands at `before` is in order, and the required element `name` is missing ahead of it."""
+        return any(
+            each.get("name") == name and each.get("minOccurs") != "0" and before in {late.get("name") for late in later}
+            for elements in self._sequences
+            for each, later in ((each, elements[place:]) for place, each in enumerate(elements, 1))
+        )
 
 
 def tidied(message: etree._Element) -> etree._Element:
@@ -61,13 +83,6 @@ def prune(root: etree._Element) -> None:
         parent = element.getparent()
         if parent is not None and not len(element) and not element.attrib and (nil or not element.text):
             parent.remove(element)
-
-
-def _problem(root: etree._Element, entry: Any) -> Problem:
-    words = _NAMESPACE.sub("", entry.message)
-    field = _field(root, entry.path or "")
-    missing = _MISSING_CHILD.search(words)
-    return (f"{field}/{missing[1]}".lstrip("/") if missing else field), words
 
 
 def _field(root: etree._Element, path: str) -> str:

@@ -97,8 +97,7 @@ def check(catalogue: Catalogue, order: OrderData, now: datetime) -> None:
     for name, fact in order.context.items():
         if fact.observed_at is not None and (fact.observed_at - now).total_seconds() > 300:
             problems.append((f"/context/{name}/observed_at", Text("时间在将来", "observed in the future")))
-    if order.patient.birth_date and order.patient.birth_date > now.date():
-        problems.append(("/patient/birth_date", Text("出生日期在将来", "born in the future")))
+    problems += [(f"/patient{pointer}", text) for pointer, text in patients.problems(order.patient, now.date())]
     if problems:
         raise InvalidInput(problems)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from examlane.domain import Sex, Text
 from examlane.errors import NotFound, Refused, StalePlan
@@ -17,6 +18,16 @@ WHERE i.kind = ? AND i.value = ?"""
 BUMP = """UPDATE patient SET version = version + 1 WHERE id = ? AND version = ?
 RETURNING (SELECT value FROM setting WHERE name = 'rollout')"""
 TWO_PEOPLE = Text("标识属于不同的患者，请先合并", "the identifiers belong to different patients: merge them first")
+CITIZEN_ID = "citizen_id"
+# GB 11643: area, birth date, sequence whose last digit is odd for men, check character by ISO 7064 MOD 11-2. Permanent
+# residents from abroad have 9 in front, those from Hong Kong, Macao and Taiwan 81 to 83. Older cards have 15 digits.
+CITIZEN_NUMBER = re.compile(
+    r"(?:1[1-5]|2[123]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[123]|9[0-9])[0-9]{4}"
+    r"(?:([0-9]{6})[0-9]{2}([0-9])|([0-9]{8})[0-9]{2}([0-9])[0-9X])"
+)
+WRONG_NUMBER = Text("身份证号码不正确", "not a number of an identity card")
+OTHER_BIRTH_DATE = Text("与身份证号码的出生日期不符", "the identity card says another birth date")
+OTHER_SEX = Text("与身份证号码的性别不符", "the identity card says another sex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,10 @@ class Identifier:
 
     kind: str
     value: str
+
+    def __post_init__(self) -> None:
+        if self.kind == CITIZEN_ID:
+            object.__setattr__(self, "value", self.value.upper())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,48 @@ class PatientData:
     phone: str = ""
     region: str = ""
     out_of_town: bool = False
+
+
+def problems(data: PatientData, today: date) -> list[tuple[str, Text]]:
+    """What cannot be true of a patient, with pointers: his identity card, and what else is said beside it."""
+    found: list[tuple[str, Text]] = []
+    for index, identifier in enumerate(data.identifiers):
+        if identifier.kind == CITIZEN_ID:
+            found += _citizen_problems(data, f"/identifiers/{index}/value", citizen(identifier.value), today)
+    if data.birth_date and data.birth_date > today:
+        found.append(("/birth_date", Text("出生日期在将来", "born in the future")))
+    return found
+
+
+def _citizen_problems(
+    data: PatientData, pointer: str, card: tuple[date, Sex] | None, today: date
+) -> list[tuple[str, Text]]:
+    if card is None or card[0] > today:
+        return [(pointer, WRONG_NUMBER)]
+    born, sex = card
+    found: list[tuple[str, Text]] = []
+    if data.birth_date not in (None, born):
+        found += [(pointer, OTHER_BIRTH_DATE), ("/birth_date", OTHER_BIRTH_DATE)]
+    if data.sex not in (Sex.UNKNOWN, sex):
+        found += [(pointer, OTHER_SEX), ("/sex", OTHER_SEX)]
+    return found
+
+
+def citizen(number: str) -> tuple[date, Sex] | None:
+    """Birth date and sex in the number of an identity card; None if it is none."""
+    matched = CITIZEN_NUMBER.fullmatch(number)
+    if matched is None or (len(number) == 18 and number[17] != _check_character(number)):
+        return None
+    short, short_order, long, long_order = matched.groups()
+    try:
+        born = datetime.strptime(long or f"19{short}", "%Y%m%d").date()  # noqa: DTZ007 - a birth date is no instant
+    except ValueError:
+        return None
+    return born, Sex.MALE if int(long_order or short_order) % 2 else Sex.FEMALE
+
+
+def _check_character(number: str) -> str:
+    return "10X98765432"[sum(int(digit) * 2 ** (17 - place) for place, digit in enumerate(number[:17])) % 11]
 
 
 def find(database: Database, identifiers: Sequence[Identifier]) -> int | None:

@@ -225,9 +225,10 @@ def fact(observed_at: str) -> str:
 
 
 BAD_ORDERS = {
-    "required text missing": ({"orderNo": ""}, "order/patient"),
-    "required text empty": ({"orderNo": "<orderNo/>"}, "order/patient"),
-    "required text blank": ({"orderNo": "<orderNo> \u3000\n </orderNo>"}, "order/patient"),
+    "required text missing": ({"orderNo": ""}, "order/orderNo"),
+    "required text empty": ({"orderNo": "<orderNo/>"}, "order/orderNo"),
+    "required text blank": ({"orderNo": "<orderNo> \u3000\n </orderNo>"}, "order/orderNo"),
+    "required group missing before an optional one": ({"items": "", "note": "<note>a</note>"}, "order/items"),
     "last required missing": ({"items": item("1", "")}, "order/items/item/itemCode"),
     "unknown element": ({"note": "<role>admin</role>"}, "order/role"),
     "element twice": ({"note": "<note>a</note><note>b</note>"}, "order/note[2]"),

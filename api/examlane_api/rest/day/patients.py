@@ -18,7 +18,7 @@ from examlane.records.receipts import RequestKey
 from examlane.storage.fields import instant
 from examlane_api.rest import schemas
 from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
-from examlane_api.rest.fields import ByName, CleanText, Code, Day, YesNo
+from examlane_api.rest.fields import ByName, CleanText, Code, Day, Phone, YesNo
 
 blp = blueprint("patients", "Patients merged, updated, and how they belong together")
 
@@ -46,7 +46,7 @@ class UpdateBody(Schema):
     name = CleanText(64, load_default=None, allow_none=True)
     sex = fields.Enum(Sex, by_value=True, load_default=None, allow_none=True)
     birth_date = Day(load_default=None, allow_none=True)
-    phone = CleanText(32, minimum=0, load_default=None, allow_none=True)
+    phone = Phone(load_default=None, allow_none=True)
     region = CleanText(16, minimum=0, load_default=None, allow_none=True)
     facts = ByName(Code(48), fields.Nested(schemas.ClinicalFact), 60, load_default=dict)
 
