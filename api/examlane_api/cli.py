@@ -27,6 +27,7 @@ from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
+from examlane_api.fhir import systems
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
 from examlane_api.peers import webhook_send
@@ -60,7 +61,9 @@ def init(data: Path | None) -> None:
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
     address = address or f"http://{host}:{port}"
-    app = create_app(hospital(), secret, address, keyring.from_environment(), profiles.from_environment())
+    app = create_app(
+        hospital(), secret, address, keyring.from_environment(), profiles.from_environment(), systems.from_environment()
+    )
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
