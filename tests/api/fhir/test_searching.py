@@ -250,7 +250,8 @@ def test_nothing_can_be_written(facade: Any, method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("accept", "status"),
     [("application/fhir+json", 200), ("application/fhir+json; fhirVersion=4.0", 200), ("application/json", 200),
-     ("*/*", 200), ("application/fhir+xml, application/fhir+json;q=0.5", 200), ("application/fhir+xml", 406), ("text/html", 406)],
+     ("*/*", 200), ("application/fhir+xml, application/fhir+json;q=0.5", 200), ("application/fhir+xml", 406),
+     ("text/html", 406)],
 )  # fmt: skip
 def test_json_is_what_there_is(facade: Any, accept: str, status: int) -> None:
     assert facade.get("/Schedule", Accept=accept).status_code == status
