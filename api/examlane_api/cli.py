@@ -30,6 +30,8 @@ from examlane_api.commands.rules import rules
 from examlane_api.fhir import systems
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
+from examlane_api.hl7v2 import profiles as hl7v2_profiles
+from examlane_api.hl7v2.sending import hl7v2_send
 from examlane_api.peers import webhook_send
 
 
@@ -79,7 +81,8 @@ def work(once: bool) -> None:
     try:
         # Only an idle turn wants to wait: then everything due is done.
         webhooks = webhook_send(here.clock, keyring.from_environment())
-        with platform_send(here, profiles.from_environment(), webhooks) as send:
+        others = hl7v2_send(here, hl7v2_profiles.from_environment(), webhooks)
+        with platform_send(here, profiles.from_environment(), others) as send:
             worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()

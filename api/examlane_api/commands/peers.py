@@ -11,7 +11,7 @@ import click
 from examlane.records import dead_letters
 from examlane.records import peers as kept
 from examlane.records.audit import Actor
-from examlane_api import keyring
+from examlane_api import hl7v2, keyring
 from examlane_api.commands import hospital
 
 ACTOR = Actor("command", "command")
@@ -25,12 +25,14 @@ def peers() -> None:
 @peers.command()
 @click.argument("code")
 @click.argument("address")
-@click.option("--kind", type=click.Choice(["webhook", "hip"]), default="webhook", show_default=True)
+@click.option("--kind", type=click.Choice(["webhook", "hip", hl7v2.KIND]), default="webhook", show_default=True)
 @click.option("--event", multiple=True, help="A kind of event; may be repeated; none: all.")
 @click.option("--timeout", default=10, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--signed", is_flag=True, help="Sign messages; the key is shown this once.")
 def add(code: str, address: str, kind: str, event: tuple[str, ...], timeout: int, signed: bool) -> None:
     """Register a peer; it is owed what happens from now on."""
+    if kind == hl7v2.KIND and not hl7v2.installed():
+        raise click.ClickException(f"HL7 v2 is not installed: {hl7v2.CURE}")
     here = hospital()
     key, sealed = _new_key(code) if signed else ("", "")
     kept.add(
