@@ -276,7 +276,7 @@ _ITEM_OFFERED = Parameter("token", "an exam item that the resource offers", code
 
 
 def _patient(column: str) -> Mapping[str, Parameter]:
-    one = Parameter("reference", "the patient by an identifier, system|value", patient(column))
+    one = Parameter("reference", "the patient by an identifier that is told", patient(column))
     return {"patient:identifier": one, "patient.identifier": one}
 
 

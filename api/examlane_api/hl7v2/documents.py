@@ -12,6 +12,7 @@ from hl7apy.exceptions import HL7apyException
 from hl7apy.parser import parse_message
 
 from examlane.appointments.states import State
+from examlane.reasons import text
 from examlane_api.hl7v2.profiles import Profile
 from examlane_api.hl7v2.reading import Exam, Used, Visit
 from examlane_api.hl7v2.triggers import CANCELLED, FILLER_STATUS, NEW, NO_SHOW
@@ -111,7 +112,7 @@ def _schedule(visit: Visit, zone: ZoneInfo) -> str:
     placers = [_own(exam.placer, "") for exam in visit.exams if exam.placer]
     return _segment("SCH", {
         2: _own(visit.number),
-        6: _coded(f"appointment.{version.state}", version.reason),
+        6: _coded(f"appointment.{version.state}", text(version.reason).zh),
         7: _coded(reason, "", "HL70276"),
         8: _coded(kind.get(State(version.state), "Normal"), "", "HL70277"),
         9: minutes,
