@@ -39,12 +39,12 @@ class BadMessage(ValueError):
 
 def siu(profile: Profile, visit: Visit, trigger: str, event: str) -> str:
     """The message of one change. The same event makes the same message again. Raises `BadMessage`."""
-    text = "\r".join(_segments(profile, visit, trigger, control_id(profile, event)))
+    written = "\r".join(_segments(profile, visit, trigger, control_id(profile, event)))
     try:
-        parse_message(text, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True).validate()
+        parse_message(written, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True).validate()
     except (HL7apyException, ValueError) as error:
         raise BadMessage(f"SIU^{trigger} of {visit.number}: {error}") from error
-    return text + "\r"
+    return written + "\r"
 
 
 def acknowledgement(text: str) -> tuple[str, str, str]:
@@ -135,7 +135,7 @@ def _patient(profile: Profile, visit: Visit) -> str:
     return _segment("PID", {
         1: "1",
         3: "~".join(numbers) or f"{escaped(visit.encounter)}^^^^VN",
-        5: f"{escaped(visit.name) or UNNAMED}^^^^^^L",
+        5: f"{visit.name or UNNAMED}^^^^^^L",
         7: visit.birth_date.strftime("%Y%m%d") if visit.birth_date else "",
         8: SEXES.get(visit.sex, "U"),
     })  # fmt: skip
