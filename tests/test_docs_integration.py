@@ -45,7 +45,10 @@ def _pages() -> ModuleType:
 
 
 docs = _pages()
-SETTINGS = ("examlane.settings", "examlane_api.cli", "examlane_api.keyring", "examlane_api.hip.profiles")
+SETTINGS = (
+    "examlane.settings", "examlane_api.cli", "examlane_api.keyring", "examlane_api.hip.profiles",
+    "examlane_api.fhir.systems", "examlane_api.hl7v2.profiles",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -273,7 +276,8 @@ def test_the_invariants_are_those_of_the_code() -> None:
 def test_every_dependency_has_its_reason() -> None:
     parser = configparser.ConfigParser()
     parser.read(docs.ROOT / "setup.cfg", "utf-8")
-    lists = [parser["options"]["install_requires"], parser["options.extras_require"]["postgres"]]
+    extras = parser["options.extras_require"]
+    lists = [parser["options"]["install_requires"], *(extras[name] for name in ("fhir", "hl7", "postgres"))]
     lists += [parser["testenv"]["deps"], parser["testenv:types"]["deps"]]
     declared = {re.split(r"[\[<>=;]", line)[0].strip() for text in lists for line in text.strip().splitlines()}
     shown = {docs.code(row[0]) for row in docs.rows(docs.page("dependencies.md"))}

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from flask import Flask, g, request
 
 from examlane.hospital import Hospital
-from examlane_api import pages, soap
+from examlane_api import fhir, pages, soap
+from examlane_api.fhir.systems import Systems
 from examlane_api.hip import service as hip
 from examlane_api.hip.profiles import Profile
 from examlane_api.keyring import Keyring
@@ -23,11 +24,12 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def create_app(
     hospital: Hospital, secret_key: str, address: str = "", keyring: Keyring | None = None,
-    platforms: Mapping[str, Profile] | None = None,
+    platforms: Mapping[str, Profile] | None = None, systems: Systems | None = None,
 ) -> Flask:  # fmt: skip
     """The web application of a hospital. `secret_key` signs sessions and has no default; `address` is shown in WSDLs.
 
     Without a `keyring` no client that signs its requests is recognised. `platforms` are served their HIP endpoint each.
+    `systems` are what FHIR resources name our numbers and codes by.
     """
     app = Flask("examlane_api")
     app.config |= {
@@ -53,6 +55,7 @@ def create_app(
     api.register(app, [orders.blp, appointments.blp, departments.blp, peers.blp, rules.blp, *day.BLUEPRINTS])
     soap.register(app, hospital, address)
     hip.register(app, hospital, address, platforms or {})
+    fhir.register(app, address, systems or Systems())
     pages.register(app, hospital)
     return app
 

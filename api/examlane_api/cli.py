@@ -27,8 +27,11 @@ from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
+from examlane_api.fhir import systems
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
+from examlane_api.hl7v2 import profiles as hl7v2_profiles
+from examlane_api.hl7v2.sending import hl7v2_send
 from examlane_api.peers import webhook_send
 
 
@@ -60,7 +63,9 @@ def init(data: Path | None) -> None:
 def serve(host: str, port: int, secret: str, address: str, threads: int) -> None:
     """Serve REST, SOAP and pages. Run `examlane worker` beside it."""
     address = address or f"http://{host}:{port}"
-    app = create_app(hospital(), secret, address, keyring.from_environment(), profiles.from_environment())
+    app = create_app(
+        hospital(), secret, address, keyring.from_environment(), profiles.from_environment(), systems.from_environment()
+    )
     try:
         waitress.serve(app, host=host, port=port, threads=threads, ident="examlane")
     except OSError as error:
@@ -76,7 +81,8 @@ def work(once: bool) -> None:
     try:
         # Only an idle turn wants to wait: then everything due is done.
         webhooks = webhook_send(here.clock, keyring.from_environment())
-        with platform_send(here, profiles.from_environment(), webhooks) as send:
+        others = hl7v2_send(here, hl7v2_profiles.from_environment(), webhooks)
+        with platform_send(here, profiles.from_environment(), others) as send:
             worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()

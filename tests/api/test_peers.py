@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from examlane.errors import InvalidInput
 from examlane.records import dead_letters, events, peers
 from examlane.storage.fields import epoch
 from examlane.testing import TESTER, World, small_hospital
-from examlane_api import keyring
+from examlane_api import hl7v2, keyring
 from examlane_api.cli import cli
 from examlane_api.keyring import Keyring
 from examlane_api.peers import SIGNATURE, webhook_send
@@ -210,3 +211,42 @@ def test_peers_and_dead_letters_on_the_command_line(sqlite_url: str, tmp_path: P
     assert run(sqlite_url, "peers", "set", "RIS", "--event", "appointment.booked").exit_code == 0
     assert "appointment.booked" in run(sqlite_url, "peers", "list").output
     world.hospital.close()
+
+
+def test_a_peer_that_speaks_hl7_is_added_previewed_and_keeps_its_kind_of_address(sqlite_url: str) -> None:
+    world = small_hospital(sqlite_url)
+    wrong = run(sqlite_url, "peers", "add", "RIS", "http://ris/events", "--kind", "hl7v2")
+    assert (wrong.exit_code, isinstance(wrong.exception, InvalidInput)) == (1, True)
+    assert run(sqlite_url, "peers", "add", "RIS", "mllp://ris:2575", "--kind", "hl7v2").exit_code == 0
+    assert "hl7v2" in run(sqlite_url, "peers", "list").output
+    world.pay(world.order("US-THYROID"))
+    number = world.item("O1/1").appointment
+
+    shown = run(sqlite_url, "peers", "preview", "RIS", number).output
+
+    assert shown.startswith("MSH|")
+    assert number in shown
+    assert world.database.value("SELECT count(*) FROM delivery") == 0
+    for address in ("http://ris", "mllp://ris", "mllp://:2575", "mllp://ris:99999"):
+        with pytest.raises(InvalidInput):
+            peers.change(world.database, "RIS", TESTER, world.clock.now(), address=address)
+    world.hospital.close()
+
+
+def test_without_the_extra_no_hl7_peer_is_added(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = small_hospital(sqlite_url)
+    monkeypatch.setattr(hl7v2, "installed", lambda: False)
+
+    said = run(sqlite_url, "peers", "add", "RIS", "mllp://ris:2575", "--kind", "hl7v2")
+
+    assert (said.exit_code, "examlane[hl7]" in said.output) == (1, True)
+    assert peers.overview(world.database) == []
+    world.hospital.close()
+
+
+def test_the_address_of_an_hl7_peer_is_changed_over_rest(rest: Any) -> None:
+    peers.add(rest.world.database, "RIS", "mllp://ris:2575", TESTER, rest.world.clock.now(), kind="hl7v2")
+    changed = rest.send("PUT", "/peers/RIS", {"address": "mllp://ris2:2575"}, caller="console")
+    assert (changed.status_code, changed.json["address"], changed.json["kind"]) == (200, "mllp://ris2:2575", "hl7v2")
+    bad = rest.send("PUT", "/peers/RIS", {"address": "http://ris"}, caller="console")
+    assert (bad.status_code, bad.json["errors"][0]["pointer"]) == (422, "/address")

@@ -8,11 +8,15 @@ from typing import Any
 
 import click
 
+from examlane.appointments import status
 from examlane.records import dead_letters
 from examlane.records import peers as kept
 from examlane.records.audit import Actor
-from examlane_api import keyring
+from examlane_api import hl7v2, keyring
 from examlane_api.commands import hospital
+from examlane_api.hl7v2 import profiles as hl7v2_profiles
+from examlane_api.hl7v2.profiles import Profile
+from examlane_api.hl7v2.sending import of_appointment
 
 ACTOR = Actor("command", "command")
 
@@ -25,12 +29,14 @@ def peers() -> None:
 @peers.command()
 @click.argument("code")
 @click.argument("address")
-@click.option("--kind", type=click.Choice(["webhook", "hip"]), default="webhook", show_default=True)
+@click.option("--kind", type=click.Choice(["webhook", "hip", hl7v2.KIND]), default="webhook", show_default=True)
 @click.option("--event", multiple=True, help="A kind of event; may be repeated; none: all.")
 @click.option("--timeout", default=10, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--signed", is_flag=True, help="Sign messages; the key is shown this once.")
 def add(code: str, address: str, kind: str, event: tuple[str, ...], timeout: int, signed: bool) -> None:
     """Register a peer; it is owed what happens from now on."""
+    if kind == hl7v2.KIND:
+        _needs_hl7v2()
     here = hospital()
     key, sealed = _new_key(code) if signed else ("", "")
     kept.add(
@@ -94,6 +100,24 @@ def list_peers() -> None:
         kinds = " ".join(row.event_types) or "every event"
         waits = f"{row.waiting} waiting, {row.dead} dead"
         click.echo(f"{row.code:<12} {row.kind:<8} {state:<22} {waits}  {row.address}  {kinds}")
+
+
+@peers.command()
+@click.argument("code")
+@click.argument("appointment")
+def preview(code: str, appointment: str) -> None:
+    """Print what an HL7 v2 peer is told of an appointment's latest change, a segment a line; sends nothing."""
+    _needs_hl7v2()
+    here = hospital()
+    profile = hl7v2_profiles.from_environment().get(code, Profile())
+    current = status.appointment(here, appointment)
+    text = of_appointment(here, profile, appointment, current.version, f"{appointment}/{current.version}")
+    click.echo(text.replace("\r", "\n") or f"an appointment that is {current.state} tells the peer nothing")
+
+
+def _needs_hl7v2() -> None:
+    if not hl7v2.installed():
+        raise click.ClickException(f"HL7 v2 is not installed: {hl7v2.CURE}")
 
 
 def _new_key(code: str) -> tuple[str, str]:

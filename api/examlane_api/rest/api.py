@@ -102,7 +102,7 @@ def guard(app: Flask) -> None:
             return None
         if not request.path.isprintable():
             return problems.problem(404, "not_found")
-        g.caller = _caller()
+        g.caller = calling()
         name = getattr(app.view_functions[request.endpoint], "operation", "")
         if request.endpoint == DOCUMENT:
             return None
@@ -113,7 +113,7 @@ def guard(app: Flask) -> None:
         return None if may(g.caller, name) else problems.problem(403, "forbidden")
 
 
-def _caller() -> Caller | None:
+def calling() -> Caller | None:
     """The client of this request. The body is read here only where a signature is made over it."""
     authorization = request.headers.get("Authorization", "")
     signs = authorization.upper().startswith(clients.SCHEME)

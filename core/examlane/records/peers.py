@@ -23,6 +23,8 @@ created_at, sealed"""
 WAITING = """SELECT p.code, sum(CASE WHEN e.dead = 0 THEN 1 ELSE 0 END), sum(e.dead), min(e.created_at)
 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.discarded_at IS NULL GROUP BY p.code"""
 LIVE_KEYS = 2
+MLLP = Text("须为 mllp://主机:端口", "must be mllp:// with host and port")
+HTTP = Text("须为 http 或 https 地址", "must be an http or https address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def add(
     event_types: Sequence[str] = (), timeout_seconds: int = 10, sealed: str = "",
 ) -> None:  # fmt: skip
     """Register a peer; it is owed what happens from now on. Raises `InvalidInput`, `Conflict`."""
-    _check(address, timeout_seconds)
+    _check(kind, address, timeout_seconds)
 
     def store() -> None:
         if database.value("SELECT 1 FROM peer WHERE code = ?", code):
@@ -87,7 +89,7 @@ def change(
 
     Raises `NotFound`, `InvalidInput`.
     """
-    _check(address, timeout_seconds)
+    _check(database.value("SELECT kind FROM peer WHERE code = ?", code) or "", address, timeout_seconds)
 
     def store() -> None:
         row = database.row("SELECT event_types, enabled FROM peer WHERE code = ?", code)
@@ -121,19 +123,21 @@ def add_key(database: Database, code: str, sealed: str, actor: Actor, now: datet
     database.write(store)
 
 
-def _check(address: str | None, timeout_seconds: int | None) -> None:
+def _check(kind: str, address: str | None, timeout_seconds: int | None) -> None:
     problems = []
-    if address is not None and not _is_http(address):
-        problems.append(("/address", Text("须为 http 或 https 地址", "must be an http or https address")))
+    if address is not None and not _is_address(kind, address):
+        problems.append(("/address", MLLP if kind == "hl7v2" else HTTP))
     if timeout_seconds is not None and not 1 <= timeout_seconds <= 120:
         problems.append(("/timeout_seconds", Text("须在 1–120 之间", "must be from 1 to 120")))
     if problems:
         raise InvalidInput(problems)
 
 
-def _is_http(address: str) -> bool:
+def _is_address(kind: str, address: str) -> bool:
     try:
         parts = urlsplit(address)
+        if kind == "hl7v2":
+            return parts.scheme == "mllp" and bool(parts.hostname) and bool(parts.port)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
