@@ -20,5 +20,10 @@ class MorningClock(SetClock):
             return super().now()
         return super().now() + timedelta(seconds=time.monotonic() - self._since)
 
+    def set(self, instant: datetime) -> None:
+        super().set(instant)
+        if self._since is not None:
+            self._since = time.monotonic()
+
     def run(self) -> None:
         self._since = time.monotonic()
