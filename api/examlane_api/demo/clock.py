@@ -18,7 +18,7 @@ class MorningClock(SetClock):
     def now(self) -> datetime:
         if self._since is None:
             return super().now()
-        return super().now() + timedelta(seconds=time.monotonic() - self._since)
+        return super().now() + timedelta(seconds=int(time.monotonic() - self._since))
 
     def set(self, instant: datetime) -> None:
         super().set(instant)

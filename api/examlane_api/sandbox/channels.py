@@ -12,8 +12,9 @@ from zeep.helpers import serialize_object
 
 from examlane.domain import Text
 from examlane.errors import Refused
-from examlane.records.events import Declined, Undelivered
+from examlane.records.events import Declined, Unreachable
 from examlane_api.hip import frame
+from examlane_api.hip.frame import Ack
 from examlane_api.hip.outbound.sending import Outgoing, Platform
 from examlane_api.hip.profiles import Outbound, Profile
 from examlane_api.sandbox.documents import DOCUMENTS
@@ -107,10 +108,15 @@ class Channels:
         with Platform(self._profile) as platform:
             try:
                 ack = platform.send(Outgoing(action, text))
-            except Undelivered as error:
-                status = "AE" if isinstance(error, Declined) else "fault"
-                return Said(action, text, status, error.sent.answer or str(error))
-        return Said(action, text, "AA", [f"{each.code} {each.text}" for each in ack.details])
+            except Declined as error:
+                return Said(action, text, "AE", _details(frame.read_ack(error.sent.answer)))
+            except Unreachable as error:
+                return Said(action, text, "fault", str(error))
+        return Said(action, text, "AA", _details(ack))
+
+
+def _details(ack: Ack) -> list[str]:
+    return [f"{each.code} {each.text}" for each in ack.details]
 
 
 def _session() -> requests.Session:

@@ -22,7 +22,7 @@ from examlane_api.rest.fields import Code, Instant
 from examlane_api.sandbox.channels import VIA, Channels, Said
 from examlane_api.sandbox.messages import MESSAGES, Clinical, Sending
 from examlane_api.sandbox.services import Facts
-from examlane_api.sandbox.system import SLOW_SECONDS, Fault, System, bare_application, body_of
+from examlane_api.sandbox.system import SLOW_SECONDS, ZONE, Fault, System, bare_application, body_of
 
 REPEATED_IN_FULL = ("change", "void")
 """Over HIP these say the whole order again."""
@@ -71,7 +71,7 @@ class Sender:
         options = Options().load({name: body[name] for name in ("via", "key") if name in body})
         says = MESSAGES[message].schema().load({name: value for name, value in body.items() if name not in options})
         sent = Sending(message, self._in_full(message, says, options["via"]), options["key"] or str(uuid.uuid4()),
-                       self.clock.now().replace(microsecond=0))  # fmt: skip
+                       self.clock.now().astimezone(ZONE))  # fmt: skip
         return self._as_the_fault_wants(self.systems[MESSAGES[message].system], sent, options["via"])
 
     def release(self, system: str) -> list[Said]:
@@ -129,7 +129,7 @@ def control(systems: Mapping[str, System], sender: Sender, facts: Facts, clock: 
 
     @app.get("/systems")
     def list_systems() -> Mapping[str, Any]:
-        return {"now": clock.now().isoformat(), "systems": [_system(each) for each in systems.values()]}
+        return {"now": _written(clock.now()), "systems": [_system(each) for each in systems.values()]}
 
     @app.post("/send/<string:message>")
     def send(message: str) -> Any:
@@ -151,7 +151,7 @@ def control(systems: Mapping[str, System], sender: Sender, facts: Facts, clock: 
     @app.post("/facts")
     def tell() -> Mapping[str, Any]:
         said = FactsBody().load(body_of(request))
-        at = clock.now().isoformat(timespec="seconds")
+        at = _written(clock.now())
         told = {name: {"value": value, "observed_at": at, "source": "sandbox"} for name, value in said["facts"].items()}
         facts.setdefault(said["patient"], {}).update(told)
         return {"patient": said["patient"], "facts": facts[said["patient"]]}
@@ -163,9 +163,13 @@ def control(systems: Mapping[str, System], sender: Sender, facts: Facts, clock: 
         if to < clock.now():
             raise Refused("past", Text("时钟只能向前", "the clock only goes forward"), "/to")
         clock.set(to)
-        return {"now": clock.now().isoformat(timespec="seconds")}
+        return {"now": _written(clock.now())}
 
     return app
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(ZONE).isoformat(timespec="seconds")
 
 
 def _system(system: System) -> dict[str, Any]:

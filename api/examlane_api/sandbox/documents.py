@@ -96,7 +96,7 @@ def _patient(number: str, profile: Profile) -> Document:
 
 
 def _document(root: str, sent: Sending, profile: Profile, content: Document) -> Document:
-    found = frame.frame(root, sent.key, stamp(sent.at, profile.timezone), profile.receiver, profile.sender)
+    found = frame.frame(root, sent.key, stamp(sent.at, profile.timezone), profile.sender, profile.receiver)
     found.append(make("controlActProcess", make("subject", content)))
     return found
 
@@ -111,7 +111,7 @@ def _private(action: str, name: str, content: Content) -> Callable[[Sending, Pro
     def build(sent: Sending, profile: Profile) -> Document:
         at = stamp(sent.at, profile.timezone)
         found = etree.Element(etree.QName(PRIVATE, action), nsmap={None: PRIVATE})  # type: ignore[dict-item]
-        _fill(found, {"messageId": sent.key, "createdAt": at, "sender": profile.receiver})
+        _fill(found, {"messageId": sent.key, "createdAt": at, "sender": profile.sender})
         _fill(etree.SubElement(found, etree.QName(PRIVATE, name)), content(sent.says, at))
         return found
 

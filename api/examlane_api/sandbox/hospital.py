@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -128,20 +128,23 @@ def sending(sandbox: Sandbox) -> Iterator[Send]:
         yield send
 
 
-def run(options: SandboxOptions, started: threading.Event, stop: threading.Event) -> None:
-    """Serve and work until `stop`; the worker ends before the hospital closes."""
+def run(options: SandboxOptions, stop: threading.Event, meanwhile: Callable[[Sandbox], None]) -> None:
+    """Serve and work while `meanwhile` lasts; the worker ends before the hospital closes. Raises `OSError`."""
     with opened(options) as sandbox:
         sandbox.clock.run()
         work = threading.Thread(target=_work, args=(sandbox, stop), name="worker")
         work.start()
-        started.set()
-        stop.wait()
-        for system in sandbox.systems.values():
-            system.stop()
-        work.join()
+        try:
+            meanwhile(sandbox)
+        finally:
+            stop.set()
+            for system in sandbox.systems.values():
+                system.stop()
+            work.join()
 
 
 def _work(sandbox: Sandbox, stop: threading.Event) -> None:
+    """The worker's loop; if it breaks, the sandbox ends."""
     try:
         with sending(sandbox) as send:
             worker.run(sandbox.hospital, send, stop.wait)
@@ -207,7 +210,8 @@ def _shown(
     keys: Mapping[str, str],
 ) -> dict[str, str]:  # fmt: skip
     return {
-        "ADDRESS": address, "BASE": f"{address}/api/v1", "SECRET": logins["his"], "TOKEN": f"his.{logins['his']}",
+        "FOLDER": str(folder.resolve()), "ADDRESS": address, "BASE": f"{address}/api/v1",
+        "SECRET": logins["his"], "TOKEN": f"his.{logins['his']}",
         **{code.upper(): system.address for code, system in systems.items()},
         "PLATFORM_SECRET": logins[PLATFORM], "CONTROL": steering, "CONTROL_KEY": keys["control"],
         **{f"{code.upper()}_KEY": keys[code] for code in WEBHOOKS},

@@ -7,9 +7,10 @@ import hmac
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Flask, Request, Response, render_template, request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -21,6 +22,8 @@ from examlane_api.peers import SIGNATURE
 from examlane_api.problems import pointers, problem
 from examlane_api.rest.fields import BadJson, strict_json
 
+ZONE = ZoneInfo("Asia/Shanghai")
+"""The demonstration hospital's."""
 MAX_BODY = 4 * 1024 * 1024
 CLOCKS_DIFFER = timedelta(minutes=5)
 NO_ANSWER = "\x00\ufffd <<< 502 ??? no answer to what was asked"
@@ -150,7 +153,7 @@ class System:
         return [each for each in found if all(getattr(each, name) == value for name, value in conditions.items() if value)]
 
     def now(self) -> datetime:
-        return self._clock.now()
+        return self._clock.now().astimezone(ZONE)
 
     def _application(self) -> Flask:
         app = bare_application()
@@ -189,10 +192,15 @@ def bare_application() -> Flask:
     app = Flask("examlane_api")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.default = _as_json  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_error_handler(BadJson, lambda error: problem(400, "bad_request", Text(str(error), str(error))))
     app.register_error_handler(ValidationError, lambda error: problem(422, "invalid_input", errors=pointers(error.messages)))
     return app
+
+
+def _as_json(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def body_of(sent: Request) -> dict[str, Any]:
