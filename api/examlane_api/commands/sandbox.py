@@ -75,13 +75,13 @@ def _serve(options: SandboxOptions) -> None:
 
 def _tell(running: Sandbox, folder: Path) -> None:
     shown = running.shown
-    click.echo(f"examlane     {shown['ADDRESS']}")
+    click.echo(f"examlane       {shown['ADDRESS']}")
     for code, system in running.systems.items():
-        click.echo(f"{code:<12} {system.address}  {system.name.zh} {system.name.en}")
-    click.echo(f"control      {shown['CONTROL']}")
+        click.echo(f"{code:<14} {system.address}  {system.name.zh} {system.name.en}")
+    click.echo(f"control        {shown['CONTROL']}")
     for login, password in running.passwords.items():
-        click.echo(f"{login:<13}{password}")
-    click.echo(f"every address and key: source {folder}/sandbox.env\nready", err=False)
+        click.echo(f"{login:<14} {password}")
+    click.echo(f"every address and key: source {folder}/sandbox.env\nready")
     sys.stdout.flush()
 
 
@@ -106,7 +106,7 @@ def send(folder: Path, message: str, says: tuple[str, ...], via: str, key: str) 
 
 @sandbox.command()
 @click.argument("system", type=click.Choice(list(SYSTEMS)))
-@click.argument("kind", type=click.Choice(list(Fault)))
+@click.argument("kind", type=click.Choice([each.value for each in Fault]))
 @click.option("--seconds", default=SLOW_SECONDS, show_default=True, help="How slow.")
 @click.pass_obj
 def fault(folder: Path, system: str, kind: str, seconds: float) -> None:

@@ -51,12 +51,10 @@ TOLD_PLATFORM = (
 PROVIDER = "EMR"
 FACTS = {
     "egfr": "number", "creatinine_umol_l": "number", "weight_kg": "number", "pregnant": "flag", "metformin": "flag",
-    "contrast_reaction": "text",
+    "hyperthyroidism": "flag", "contrast_reaction": "text",
 }  # fmt: skip
 """What examlane asks the HIS for."""
 PROFILE = files("examlane_api.sandbox").joinpath("platform.toml")
-PATIENCE = 3
-"""Seconds that examlane waits for a system's answer: a sandbox need not wait long to see what happens."""
 ACTOR = Actor("sandbox", "command")
 DATABASE, KEY_FILE, SHOWN = "sandbox.db", "sandbox.key", "sandbox.env"
 OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.lock", KEY_FILE, SHOWN)
@@ -71,6 +69,8 @@ class SandboxOptions:
     port: int = 8000
     clock: datetime | None = None
     schemas: str = ""
+    patience: int = 3
+    """Seconds that examlane waits for a system's answer: in a sandbox one need not wait long to see what happens."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def opened(options: SandboxOptions) -> Iterator[Sandbox]:
             stack.callback(systems[code].stop)
         _clear(options.folder)
         ring = _keyring(options.folder)
-        profile = _profile(systems[PLATFORM], options.schemas)
+        profile = _profile(systems[PLATFORM], options)
         facts: Facts = {}
         _serve_more(systems, profile, keys, facts)
         built = demonstration.build(
             options.folder / DATABASE, clock, {code.upper(): f"{systems[code].address}/events" for code in WEBHOOKS}
         )
         stack.callback(built.hospital.close)
-        logins = {**built.secrets, **_introduce(built.hospital, ring, keys, systems)}
+        logins = {**built.secrets, **_introduce(built.hospital, ring, keys, systems, options.patience)}
         stack.enter_context(_environment({
             PASSWORD: logins[PLATFORM], profile.outbound.password_from: keys[PLATFORM],
             f"EXAMLANE_PROVIDER_{PROVIDER}": keys[PROVIDER],
@@ -164,22 +164,23 @@ def _serve_more(systems: Mapping[str, System], profile: Profile, keys: Mapping[s
     serve_facts(systems["his"].app, facts, keys[PROVIDER])
 
 
-def _profile(platform: System, schemas: str) -> Profile:
-    content = tomllib.loads(PROFILE.read_text(encoding="utf-8")) | {"schemas": schemas}
+def _profile(platform: System, options: SandboxOptions) -> Profile:
+    content = tomllib.loads(PROFILE.read_text(encoding="utf-8")) | {"schemas": options.schemas}
     found = profiles.parse(PLATFORM, content)
-    return replace(found, outbound=replace(found.outbound, address=f"{platform.address}/hip"))
+    outbound = replace(found.outbound, address=f"{platform.address}/hip", answer_seconds=options.patience)
+    return replace(found, outbound=outbound)
 
 
 def _introduce(
-    hospital: Hospital, ring: Keyring, keys: Mapping[str, str], systems: Mapping[str, System]
+    hospital: Hospital, ring: Keyring, keys: Mapping[str, str], systems: Mapping[str, System], patience: int
 ) -> Mapping[str, str]:
     """Make the systems known to examlane: log-ins, signed events, documents for the platform, the HIS's facts."""
     database, now = hospital.database, hospital.clock.now()
     for code in WEBHOOKS:
         peers.add_key(database, code.upper(), ring.seal(keys[code], code.upper()), ACTOR, now)
-        peers.change(database, code.upper(), ACTOR, now, timeout_seconds=PATIENCE)
+        peers.change(database, code.upper(), ACTOR, now, timeout_seconds=patience)
     peers.add(database, PLATFORM, f"{systems[PLATFORM].address}/hip", ACTOR, now, kind="hip", event_types=TOLD_PLATFORM,
-              timeout_seconds=PATIENCE)  # fmt: skip
+              timeout_seconds=patience)  # fmt: skip
     database.write(
         lambda: database.insert(
             ContextProvider, code=PROVIDER, kind="rest", address=f"{systems['his'].address}/context", facts=dump(FACTS),
@@ -214,7 +215,7 @@ def _shown(
         "SECRET": logins["his"], "TOKEN": f"his.{logins['his']}",
         **{code.upper(): system.address for code, system in systems.items()},
         "PLATFORM_SECRET": logins[PLATFORM], "CONTROL": steering, "CONTROL_KEY": keys["control"],
-        **{f"{code.upper()}_KEY": keys[code] for code in WEBHOOKS},
+        **{f"{code.upper()}_KEY": keys[code] for code in SYSTEMS},
         "EXAMLANE_DATABASE": f"sqlite:///{(folder / DATABASE).resolve()}",
         "EXAMLANE_KEY_FILE": str((folder / KEY_FILE).resolve()),
     }  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, validate
+from marshmallow import Schema, fields, post_load, pre_load, validate
 
 from examlane import EncounterClass, Priority, Sex
 from examlane_api.rest.fields import CleanText, Code, Day, OrderNumber
@@ -45,7 +45,7 @@ class Clinical(fields.Dict):
 
 
 class Person(Schema):
-    patient = Code(64, load_default="C1001")
+    patient = Code(64, required=True)
     name = CleanText(64, load_default="测试患者")
     sex = fields.Enum(Sex, by_value=True, load_default=Sex.FEMALE)
     birth_date = Day(load_default=date(1980, 2, 29))
@@ -59,6 +59,8 @@ class Person(Schema):
 
 
 class Order(Person):
+    """Without a `patient`, each order is of one of its own."""
+
     number = OrderNumber(64, required=True)
     item = OneOrMore(Code(64), load_default=[THYROID_ULTRASOUND])
     confirm = OneOrMore(Code(64), load_default=[])
@@ -69,6 +71,10 @@ class Order(Person):
     verified = fields.Boolean(load_default=False)
     fact = Clinical(fields.String(), fields.Raw(), load_default=dict)
     note = CleanText(2000, minimum=0, load_default="")
+
+    @pre_load
+    def has_patient(self, sent: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+        return {"patient": f"C{sent.get('number', '')}", **sent}
 
 
 class Lines(Schema):
@@ -98,7 +104,7 @@ class Change(Schema):
 
 
 class Assessment(Schema):
-    patient = Code(64, load_default="C1001")
+    patient = Code(64, required=True)
     kind = Code(64, load_default="anaesthesia_assessment")
     outcome = Code(32, load_default="passed")
     scope = CleanText(80, minimum=0, load_default="")
