@@ -27,6 +27,7 @@ from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
+from examlane_api.commands.sandbox import sandbox
 from examlane_api.fhir import systems
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
@@ -139,7 +140,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, events, hip, peers, plugins, rules, providers, importing, export):
+for group in (clients, events, hip, peers, plugins, rules, providers, sandbox, importing, export):
     cli.add_command(group)
 
 

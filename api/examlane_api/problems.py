@@ -85,7 +85,7 @@ def of_http(error: HTTPException) -> Response:
     """The problem of an HTTP error; validation messages become pointers."""
     status = error.code or 500
     messages = getattr(error, "data", None) or {}
-    errors = list(islice(_pointers(messages.get("messages", {})), MOST_ERRORS))
+    errors = list(islice(pointers(messages.get("messages", {})), MOST_ERRORS))
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers = {"Allow": ", ".join(sorted(error.valid_methods))}
@@ -106,12 +106,12 @@ def _code(status: int) -> str:
     return names.get(status, f"http_{status}")
 
 
-def _pointers(messages: Any, at: str = "") -> Iterable[dict[str, str]]:
+def pointers(messages: Any, at: str = "") -> Iterable[dict[str, str]]:
     """Marshmallow's nested messages as JSON pointers; the place they came from (json, query) is left out."""
     if isinstance(messages, dict):
         for name, value in messages.items():
             step = "" if not at and name in ("json", "query", "headers", "path") else f"/{_escaped(name)}"
-            yield from _pointers(value, at if name == "_schema" else at + step)
+            yield from pointers(value, at if name == "_schema" else at + step)
     else:
         for message in messages if isinstance(messages, list) else [messages]:
             words = str(message)

@@ -8,12 +8,12 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """The present instant, aware, in UTC, in whole seconds: as every instant is stored."""
 
 
 class SystemClock:
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC).replace(microsecond=0)
 
 
 class SetClock:
@@ -23,7 +23,7 @@ class SetClock:
         self._now = start.astimezone(UTC)
 
     def now(self) -> datetime:
-        return self._now
+        return self._now.replace(microsecond=0)
 
     def advance(self, by: timedelta) -> None:
         self._now += by

@@ -18,7 +18,12 @@ class MorningClock(SetClock):
     def now(self) -> datetime:
         if self._since is None:
             return super().now()
-        return super().now() + timedelta(seconds=time.monotonic() - self._since)
+        return super().now() + timedelta(seconds=int(time.monotonic() - self._since))
+
+    def set(self, instant: datetime) -> None:
+        super().set(instant)
+        if self._since is not None:
+            self._since = time.monotonic()
 
     def run(self) -> None:
         self._since = time.monotonic()

@@ -22,6 +22,7 @@ from examlane.storage.ledger import Peer
 from examlane.storage.models import DepartmentPlugin
 from examlane.worker import publish
 from examlane_api import clients, identity
+from examlane_api.providers import KINDS
 
 DATA = Path(str(files("examlane_api.demo").joinpath("data")))
 BUILDER = Actor("demonstration", "command")
@@ -76,7 +77,7 @@ class Demonstration:
 def build(file: Path, clock: SetClock, addresses: Mapping[str, str]) -> Demonstration:
     """A new hospital in a new file, ready to be spoken to."""
     settings = Settings(database=f"sqlite:///{file}", hook_seconds=5.0, booking_seconds=20.0)
-    hospital = open_hospital(settings, clock)
+    hospital = open_hospital(settings, clock, providers=KINDS)
     hospital.database.create_tables()
     masterdata.load(hospital.database, masterdata.read_folder(DATA))
     publish(hospital)

@@ -9,23 +9,32 @@ from typing import Any
 from waitress.server import create_server
 
 HOST = "127.0.0.1"
+ANYWHERE = "0.0.0.0"
 Application = Callable[..., Iterable[bytes]]
 
 
 class Served:
     """Serves from the moment it is made; port 0 is any free one."""
 
-    def __init__(self, application: Application, *, port: int = 0, threads: int = 8) -> None:
+    def __init__(self, application: Application, *, port: int = 0, threads: int = 8, host: str = HOST) -> None:
         self._sockets: dict[int, Any] = {}
-        self._server: Any = create_server(application, map=self._sockets, host=HOST, port=port, threads=threads)
-        self.address = f"http://{HOST}:{self._server.effective_port}"
+        try:
+            self._server: Any = create_server(application, map=self._sockets, host=host, port=port, threads=threads)
+        except OSError:
+            self._close()
+            raise
+        self.port = int(self._server.effective_port)
+        self.address = f"http://{HOST if host == ANYWHERE else host}:{self.port}"
         self._thread = threading.Thread(target=self._server.run, name=self.address, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Finish what is being answered, then close."""
         self._server.task_dispatcher.shutdown()
-        for channel in list(self._sockets.values()):
-            channel.close()
+        self._close()
         self._server.close()
         self._thread.join(5)
+
+    def _close(self) -> None:
+        for channel in list(self._sockets.values()):
+            channel.close()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
-from examlane.corrections import encounters, merging, patient_updates
 from examlane.orders.patients import Identifier
+from examlane.patients import merging, updates
+from examlane.wards import encounters
 from examlane_api.rest.day import encounters as encounter_schemas
 from examlane_api.rest.day import patients
 from examlane_api.soap.booking.call import Answer, Call, Operation
@@ -27,7 +28,7 @@ def unmerge(call: Call) -> Answer:
 
 def update(call: Call) -> Answer:
     reported = patients.patient_update(call.message.load(patients.UpdateBody))
-    act = partial(patient_updates.update, call.hospital, reported, call.actor)
+    act = partial(updates.update, call.hospital, reported, call.actor)
     return call.results.changed(call.once(lambda key: call.changes(act(key))))
 
 
