@@ -164,6 +164,12 @@ class Document:
             element.text, element.tail = (element.text or "").strip() or None, None
         return hashlib.sha256(etree.tostring(same, method="c14n")).hexdigest()
 
+    @property
+    def made_at(self) -> datetime | None:
+        """When its sender made it, where it says so."""
+        root = Part(self.root.element, "", self.root.zone)
+        return root.maybe_instant("creationTime") or root.maybe_instant("createdAt", "")
+
     def check(self) -> None:
         """Raise `InvalidInput` with everything that was noted while it was read."""
         if self.root.problems:

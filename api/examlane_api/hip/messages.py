@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from examlane.corrections.refunds import RefundData
 from examlane.domain import Text
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.patients import Identifier
@@ -100,19 +101,23 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """Two patients are one: who stays, and who goes into him."""
+    """Two patients are one: who stays, who goes into him, and what he is called; `nullified`: they are not."""
 
     keep: Identifier
     merged: Identifier
+    name: str = ""
+    nullified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class EncounterReport:
-    """An encounter was opened or changed: registration, admission, transfer or discharge."""
+class EncounterMessage:
+    """A registration, an admission, a transfer, a discharge or a death; `update` of one that was told, or `nullified`."""
 
     event: str
     at: datetime
     encounter: Encounter
+    update: bool = False
+    nullified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +126,6 @@ class Dictionary:
 
     kind: str
     entries: tuple[Coded, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """A refund of an order or some of its lines: requested, withdrawn again, or paid out (refunded)."""
-
-    order: str
-    kind: str
-    at: datetime
-    lines: tuple[int, ...] = ()
-    amount: str = ""
-    settlement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +203,26 @@ def merge(root: Part, profile: Profile) -> MergeReport:
     """PatientInfoMerge: the registered patient stays, the prior registration goes into him."""
     event = root.part("controlActProcess/subject/registrationEvent")
     prior = "replacementOf/priorRegistration/subject1/priorRegisteredRole"
-    return MergeReport(_identity(event.part("subject1/patient"), profile), _identity(event.part(prior), profile))
+    stays = event.part("subject1/patient")
+    name = stays.words("patientPerson/name/item/part")
+    return MergeReport(_identity(stays, profile), _identity(event.part(prior), profile), name, _nullified(event))
 
 
-def encounter(event: str) -> Reader:
+def _nullified(event: Part) -> bool:
+    """HL7's word for what was reported by mistake."""
+    return event.raw("statusCode", "code").lower() == "nullified"
+
+
+def encounter(event: str, *, update: bool = False) -> Reader:
     """InPatientInfo (admission), TransferInfo, DischargeInfo and OutPatientInfo (registration)."""
 
-    def reader(root: Part, profile: Profile) -> EncounterReport:
+    def reader(root: Part, profile: Profile) -> EncounterMessage:
         found = _first(root, "encounterEvent") or _first(root, "encounter")
         edge = "high" if event == "discharge" else "low"
         at = found.maybe_instant(f"effectiveTime/{edge}") or root.instant("creationTime")
-        return EncounterReport(event, at, _encounter(found, profile))
+        died = event == "discharge" and found.raw("dischargeDispositionCode", "code") == profile.death_code
+        told = "death" if died else event
+        return EncounterMessage(told, at, _encounter(found, profile), update, _nullified(found))
 
     return reader
 
@@ -293,9 +295,9 @@ def payment(root: Part, profile: Profile) -> PaymentData:
     )  # fmt: skip
 
 
-def refund(root: Part, profile: Profile) -> Refund:
+def refund(root: Part, profile: Profile) -> RefundData:
     found = root.part("refund")
-    return Refund(
+    return RefundData(
         order_number(found, "orderNo", ""), found.raw("kind", ""), found.instant("at", ""), _lines(found),
         found.raw("amount", ""), found.words("settlementNo", ""),
     )  # fmt: skip

@@ -9,16 +9,18 @@ from lxml import etree
 
 from examlane.appointments import status
 from examlane.appointments.status import ItemStatus
+from examlane.corrections import refunds
+from examlane.corrections.refunds import Refundable
 from examlane.errors import NotFound
 from examlane.orders import patients
 from examlane.orders.patients import Identifier
 from examlane.storage.fields import epoch
 from examlane_api.hip.codes import Call, Codes
 from examlane_api.hip.frame import PRIVATE, Ack, Detail, make
+from examlane_api.hip.handlers.answers import ACCEPTED
 from examlane_api.hip.messages import Coded, Query
 from examlane_api.hip.outbound import documents, reading
 
-ACCEPTED = Detail("accepted", "已受理")
 NOTHING_FOUND = Detail("nothing_found", "没有符合条件的记录")
 TOLD = {
     "booked": "booked", "tentative": "booked", "checked_in": "registered", "called": "registered",
@@ -139,6 +141,21 @@ def _payable(item: ItemStatus) -> etree._Element:
         "line": str(item.line), "itemCode": item.item, "payable": str(item.payable).lower(), "code": item.reason,
         "text": item.message.zh,
     }  # fmt: skip
+    return _private("payableItem", values)
+
+
+def refundable(call: Call, number: str) -> Ack:
+    """May the patient be refunded? A line each."""
+    return Ack(True, (ACCEPTED,), found=tuple(_refundable(each) for each in refunds.refundable(call.hospital, number)))
+
+
+def _refundable(item: Refundable) -> etree._Element:
+    line = item.key.rpartition("/")[2]
+    said = str(item.refundable).lower()
+    return _private("refundableItem", {"line": line, "refundable": said, "code": item.code, "text": item.text.zh})
+
+
+def _private(name: str, values: dict[str, str]) -> etree._Element:
     found = make("subject", typeCode="SUBJ")
-    etree.SubElement(found, etree.QName(PRIVATE, "payableItem"), values, nsmap={"p": PRIVATE})
+    etree.SubElement(found, etree.QName(PRIVATE, name), values, nsmap={"p": PRIVATE})
     return found

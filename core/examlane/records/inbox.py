@@ -1,4 +1,4 @@
-"""Codes of peers that nobody has explained yet, and the messages that wait until somebody does."""
+"""What comes from peers out of turn: codes that nobody has explained, messages that wait, and those that are too old."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ RETURNING id"""
 ASSIGN = """INSERT INTO foreign_code (peer, kind, code, name, target, seen, first_seen_at, last_seen_at, mapped_by,
 mapped_at) VALUES (?, ?, ?, '', ?, 0, ?, ?, ?, ?) ON CONFLICT (peer, kind, code) DO UPDATE SET
 target = excluded.target, mapped_by = excluded.mapped_by, mapped_at = excluded.mapped_at RETURNING id"""
+NEWEST = "SELECT made_at FROM newest_message WHERE peer = ? AND subject = ? AND subject_key = ?"
+HEARD = """INSERT INTO newest_message (peer, subject, subject_key, made_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (peer, subject, subject_key) DO UPDATE SET made_at = excluded.made_at
+WHERE newest_message.made_at < excluded.made_at RETURNING id"""
 CODES = """SELECT peer, kind, code, name, target, seen, first_seen_at, last_seen_at, mapped_by, mapped_at
 FROM foreign_code WHERE (? = '' OR peer = ?) ORDER BY target <> '', last_seen_at DESC, id"""
 PARKED = """SELECT id, peer, action, message_id, body, waits_for, received_at FROM parked_message
@@ -101,6 +105,17 @@ def codes(database: Database, peer: str = "") -> list[CodeRow]:
         CodeRow(whose, kind, code, name, target, seen, instant(first), instant(last), by, maybe_instant(at))
         for whose, kind, code, name, target, seen, first, last, by, at in database.rows(CODES, peer, peer)
     ]
+
+
+def is_late(database: Database, peer: str, subject: str, key: str, made_at: datetime) -> bool:
+    """Whether a message about a subject was made before another that came already."""
+    newest: int | None = database.value(NEWEST, peer, subject, key)
+    return newest is not None and newest > epoch(made_at)
+
+
+def heard(database: Database, peer: str, subject: str, key: str, made_at: datetime) -> None:
+    """Remember when the newest message about a subject was made."""
+    database.write(lambda: database.rows(HEARD, peer, subject, key, epoch(made_at)))
 
 
 def park(
