@@ -29,6 +29,7 @@ from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
+from examlane_api.hip.service import replay_arrived
 from examlane_api.peers import webhook_send
 
 
@@ -75,9 +76,15 @@ def work(once: bool) -> None:
     here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        webhooks = webhook_send(here.clock, keyring.from_environment())
-        with platform_send(here, profiles.from_environment(), webhooks) as send:
-            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
+        webhooks, platforms = webhook_send(here.clock, keyring.from_environment()), profiles.from_environment()
+
+        def wait(seconds: float) -> bool:
+            if replay_arrived(here, platforms):
+                return False
+            return seconds > 0 if once else stop.wait(seconds)
+
+        with platform_send(here, platforms, webhooks) as send:
+            worker.run(here, send, wait)
     except KeyboardInterrupt:
         stop.set()
 

@@ -17,7 +17,7 @@ from examlane.domain import Text
 from examlane.errors import ExamlaneError, InvalidInput, NotFound, Refused, Unavailable
 from examlane.hospital import Hospital
 from examlane.records import inbox
-from examlane.records.audit import Actor
+from examlane.records.audit import SYSTEM, Actor
 from examlane.records.inbox import Missing, Parked
 from examlane.records.receipts import Replay, RequestKey
 from examlane_api import clients, replays
@@ -170,8 +170,14 @@ def replay_ready(hospital: Hospital, profile: Profile, actor: Actor, *, order: s
 
 def replay_all(hospital: Hospital, profile: Profile, actor: Actor) -> list[tuple[Parked, str]]:
     """Try everything that is parked: codes may have got their meaning in the profile. A wait for an order ends in a day."""
-    inbox.give_up(hospital.database, profile.code, hospital.clock.now())
+    inbox.give_up(hospital.database, hospital.clock.now(), profile.code)
     return [(each, replay(hospital, profile, actor, each)) for each in inbox.parked(hospital.database, profile.code)]
+
+
+def replay_arrived(hospital: Hospital, profiles: Mapping[str, Profile]) -> int:
+    """Do what waits no longer, whoever brought what it waited for; returns how many messages are settled."""
+    done = [pair for profile in profiles.values() for pair in replay_ready(hospital, profile, SYSTEM)]
+    return sum(outcome != "parked" for _, outcome in done)
 
 
 def replay(hospital: Hospital, profile: Profile, actor: Actor, parked: Parked) -> str:

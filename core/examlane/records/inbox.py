@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from examlane.errors import NotFound
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -32,7 +33,13 @@ WHERE newest_message.made_at < excluded.made_at RETURNING id"""
 CODES = """SELECT peer, kind, code, name, target, seen, first_seen_at, last_seen_at, mapped_by, mapped_at
 FROM foreign_code WHERE (? = '' OR peer = ?) ORDER BY target <> '', last_seen_at DESC, id"""
 PARKED = """SELECT id, peer, action, message_id, body, waits_for, received_at FROM parked_message
-WHERE state = 'parked' AND (? = '' OR peer = ?) ORDER BY id"""
+WHERE state = 'parked' AND (? = '' OR peer = ?) AND waits_for LIKE ? ORDER BY id"""
+FAILED = """SELECT id, peer, action, message_id, error, settled_at FROM parked_message
+WHERE state = 'failed' AND (? = '' OR peer = ?) ORDER BY id"""
+REOPEN = """UPDATE parked_message SET state = 'parked', error = '', settled_at = NULL, received_at = ?
+WHERE id = ? AND state = 'failed' RETURNING peer, action, message_id, body, waits_for, received_at"""
+DISCARD = """UPDATE parked_message SET state = 'given_up', body = '', settled_at = ? WHERE id = ? AND state = 'failed'
+RETURNING peer"""
 SETTLE = """UPDATE parked_message SET state = ?, error = ?, settled_at = ?, body = CASE WHEN ? = 'done' THEN '' ELSE body
 END WHERE id = ? AND state = 'parked' RETURNING id"""
 
@@ -73,6 +80,18 @@ class Parked:
     body: str
     waits_for: tuple[Missing, ...]
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message that waited and was refused at last, or waited in vain: a dead letter."""
+
+    id: int
+    peer: str
+    action: str
+    message_id: str
+    error: str
+    failed_at: datetime
 
 
 def note(database: Database, peer: str, missing: Sequence[Missing], now: datetime) -> None:
@@ -134,15 +153,16 @@ def park(
     database.write(store)
 
 
-def parked(database: Database, peer: str = "") -> list[Parked]:
-    """The messages that wait, oldest first."""
-    return [_parked(row) for row in database.rows(PARKED, peer, peer)]
+def parked(database: Database, peer: str = "", order: str = "") -> list[Parked]:
+    """The messages that wait (for `order`, where one is named), oldest first."""
+    wanted = f"%{dump([ORDER, order])}%" if order else "%"
+    return [_parked(row) for row in database.rows(PARKED, peer, peer, wanted)]
 
 
 def ready(database: Database, peer: str, order: str = "") -> list[Parked]:
     """The messages of a peer that wait no longer; of those that name `order` only, when one is given."""
     known = targets(database, peer)
-    waiting = [each for each in parked(database, peer) if not order or Missing(ORDER, order) in each.waits_for]
+    waiting = parked(database, peer, order)
     return [each for each in waiting if all(_arrived(database, known, wanted) for wanted in each.waits_for)]
 
 
@@ -160,7 +180,37 @@ def settle(database: Database, message: int, now: datetime, error: str = "") -> 
     database.write(lambda: database.rows(SETTLE, state, error[:300], epoch(now), state, message))
 
 
-def give_up(database: Database, peer: str, now: datetime) -> int:
+def failed(database: Database, peer: str = "") -> list[Failed]:
+    """The dead letters, oldest first."""
+    rows = database.rows(FAILED, peer, peer)
+    return [Failed(key, whose, action, number, why, instant(at)) for key, whose, action, number, why, at in rows]
+
+
+def reopen(database: Database, message: int, actor: Actor, now: datetime) -> Parked:
+    """Let a dead letter wait again, from now on. Raises `NotFound`."""
+
+    def store() -> Parked:
+        rows = database.rows(REOPEN, epoch(now), message)
+        if not rows:
+            raise NotFound("message", str(message))
+        audit.record(database, actor, "message.reopen", "message", str(message), epoch(now))
+        return _parked((message, *rows[0]))
+
+    return database.write(store)
+
+
+def discard(database: Database, message: int, actor: Actor, now: datetime, reason: str) -> None:
+    """Give a dead letter up, with a reason; its content is emptied. Raises `NotFound`."""
+
+    def store() -> None:
+        if not database.rows(DISCARD, epoch(now), message):
+            raise NotFound("message", str(message))
+        audit.record(database, actor, "message.discard", "message", str(message), epoch(now), reason=reason)
+
+    database.write(store)
+
+
+def give_up(database: Database, now: datetime, peer: str = "") -> int:
     """End the wait of messages whose order has not come within a day; returns how many."""
     late = [
         each

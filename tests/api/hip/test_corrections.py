@@ -347,6 +347,7 @@ def test_a_patient_is_changed_and_gets_his_new_identifiers(sound: Any) -> None:
     hip.booked("1001")
     card = '<item root="2.16.156.10011.1.11" extension="OP77"/>'
     message = person(hip, name="张三丰", phone="13900000000", born="19800301", more=card)
+    message = message.replace(card, "").replace("<id><item", f"<id>{card}<item")
     hip.taken("PatientInfoUpdate", message)
     row = hip.world.database.row("SELECT name, sex, birth_date, phone FROM patient")
     assert row == ("张三丰", "female", "1980-03-01", "13900000000")
@@ -360,6 +361,14 @@ def test_what_an_update_leaves_out_stays(sound: Any) -> None:
     hip.taken("PatientInfoUpdate", person(hip, sex="9", born=""))
     row = hip.world.database.row("SELECT sex, birth_date, phone FROM patient")
     assert row == ("female", "1980-02-29", "13800001234")
+
+
+def test_an_update_that_is_refused_adds_no_identifier(sound: Any) -> None:
+    hip = sound
+    hip.taken("CheckAppInfoAdd", hip.order("1001"))
+    card = '<item root="2.16.156.10011.1.11" extension="OP77"/>'
+    assert codes(hip.send("PatientInfoUpdate", person(hip, born="20280101", more=card))) == ["invalid_input"]
+    assert hip.count("patient_identifier") == 1
 
 
 def test_an_older_word_of_a_patient_changes_nothing(sound: Any) -> None:

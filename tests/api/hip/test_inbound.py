@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from examlane import Finding, FindingKind, OrderView, Text, hookimpl
+from examlane import Finding, FindingKind, OrderView, Text, hookimpl, reporting
 from examlane.appointments import changes
 from examlane.arrival import noshow
+from examlane.domain import EncounterClass
+from examlane.orders.intake import EncounterData, OrderData, OrderLine
+from examlane.orders.patients import Identifier, PatientData
 from examlane.records import inbox
 from examlane.records.audit import Actor
 from examlane.testing.hospital import TESTER
@@ -265,6 +268,18 @@ def test_a_report_before_its_order_waits_for_it(hip: Any) -> None:
     assert hip.count("parked_message") == 1
     hip.taken("CheckAppInfoAdd", hip.order("1001"))
     assert hip.world.database.row("SELECT state, body FROM parked_message") == ("done", "")
+
+
+def test_a_report_is_done_whichever_channel_brings_its_order(hip: Any) -> None:
+    hip.taken("CheckStatusInfoUpdate", hip.status("R1", "SC13"))
+    assert service.replay_arrived(hip.world.hospital, {"example": hip.profile}) == 0
+    data = OrderData(
+        "R1", PatientData((Identifier("card", "C1"),), "李四"), EncounterData("V1", EncounterClass.OUTPATIENT), "CLINIC",
+        hip.now, (OrderLine(1, "US-THYROID"),),
+    )  # fmt: skip
+    reporting.submit_order(hip.world.hospital, data, TESTER)
+    assert service.replay_arrived(hip.world.hospital, {"example": hip.profile}) == 1
+    assert hip.world.database.value("SELECT state FROM parked_message") == "done"
 
 
 def test_a_report_whose_order_never_comes_is_given_up_after_a_day(hip: Any) -> None:

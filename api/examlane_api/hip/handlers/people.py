@@ -50,23 +50,23 @@ def update_patient(call: Call, who: Person) -> Ack:
     if patient is None:
         _register(call, data)
         return updated(call, who)
-    database.write(lambda: patients.register(database, data))  # identifiers that are new
-    found = patient_updates.update(call.hospital, _update(data), call.actor, call.key)
+    by = next(each for each in data.identifiers if patients.find(database, [each]) is not None)
+    found = patient_updates.update(call.hospital, _update(data, by), call.actor, call.key)
     concerned = [each.item for each in found if each.outcome != "kept"]
     return Ack(True, (*updated(call, who).details, *(item_detail(call, item) for item in concerned)))
 
 
 def updated(call: Call, who: Person) -> Ack:
-    """Remember how new what is known of the patient is."""
-    patient = patients.find(call.hospital.database, who.identifiers)
-    heard(call, "patient", str(patient))
+    """Add the identifiers that are new, and remember how new what is known of the patient is."""
+    database, data = call.hospital.database, patient_data(Codes(call.hospital, call.profile), who)
+    heard(call, "patient", str(database.write(lambda: patients.register(database, data))))
     return Ack(True, (ACCEPTED,))
 
 
-def _update(data: PatientData) -> PatientUpdate:
+def _update(data: PatientData, by: Identifier) -> PatientUpdate:
     """What a document leaves out stays."""
     sex = data.sex if data.sex is not Sex.UNKNOWN else None
-    return PatientUpdate(data.identifiers[0], data.name or None, sex, data.birth_date, data.phone or None)
+    return PatientUpdate(by, data.name or None, sex, data.birth_date, data.phone or None)
 
 
 def merge_patients(call: Call, told: MergeReport) -> Ack:
