@@ -28,7 +28,8 @@ from examlane.storage.models import Payment
 REQUESTED, WITHDRAWN, REFUNDED = "requested", "withdrawn", "refunded"
 PAYMENT = {REQUESTED: "refund_requested", WITHDRAWN: "paid", REFUNDED: "refunded"}
 TAKE_RELEASE = """UPDATE order_item SET payment = ?, release = CASE WHEN release = 'paid' THEN '' ELSE release END,
-reason = CASE WHEN state = 'withdrawn' THEN reason ELSE ? END WHERE id = ? RETURNING id"""
+reason = CASE WHEN state = 'withdrawn' THEN reason ELSE ? END
+WHERE id = ? AND NOT (payment = 'unpaid' AND release = '') RETURNING id"""
 PAY_AGAIN = """UPDATE order_item SET payment = 'paid', reason = CASE WHEN state = 'withdrawn' THEN reason ELSE '' END,
 release = CASE WHEN release = '' AND ? = 1 THEN 'paid' ELSE release END WHERE id = ? AND payment = 'refund_requested'
 RETURNING id"""
@@ -81,7 +82,7 @@ def report(
     hospital: Hospital, refund: RefundData, actor: Actor, key: RequestKey | None = None
 ) -> list[ItemStatus]:
     """Store a refund as a fact; what it concerns leaves its visit, or comes back when the refund is withdrawn.
-    Of an item of which something newer was reported already it is only stored.
+    Of an item that was never paid, or of which something newer was reported already, it is only stored.
 
     A merged visit shrinks: it keeps its start and number. An exam that has begun is left as it is, and the desk told.
     A place kept for a re-issued order stays kept. Raises `NotFound`, `InvalidInput` for unknown lines.

@@ -280,7 +280,18 @@ def test_a_payment_that_comes_after_its_refund_books_nothing(sound: Any) -> None
     hip.taken("RefundInfoAdd", refund(hip, "1001", "refunded", "20261123080100"))
     hip.paid("1001")
     assert hip.world.item("1001/1").appointment is None
-    assert hip.world.database.value("SELECT payment FROM order_item") == "refunded"
+    assert hip.world.database.value("SELECT payment FROM order_item") == "unpaid"
+
+
+def test_a_refund_that_is_withdrawn_pays_for_nothing_that_was_not_paid(sound: Any) -> None:
+    hip = sound
+    hip.taken("CheckAppInfoAdd", hip.order("1001", "US001", "CT001"))
+    content = "<payment><orderNo>1001</orderNo><line>1</line><paidAt>20261123080000</paidAt></payment>"
+    hip.taken("PaymentInfoAdd", hip.private("PaymentInfoAdd", content))
+    hip.taken("RefundInfoAdd", refund(hip, "1001", "requested", "20261123080100"))
+    hip.taken("RefundInfoAdd", refund(hip, "1001", "withdrawn", "20261123080200"))
+    assert hip.world.database.rows("SELECT payment FROM order_item ORDER BY line") == [("paid",), ("unpaid",)]
+    assert hip.world.item("1001/2").appointment is None
 
 
 def test_a_refund_request_that_comes_after_its_withdrawal_takes_nothing(sound: Any) -> None:
