@@ -60,10 +60,10 @@ ACTIONS: Mapping[str, Action] = {
         f"OutPatientInfo{verb}": Action("order.submit", messages.encounter("registration"), people.register_visit)
         for verb in ("Add", "Update")
     },
-    "CheckAppInfoQuery": _query("order.read", messages.application_query, queries.find_applications),
-    "CheckAppointStatusInfoQuery": _query("appointment.read", messages.appointment_query, queries.find_appointments),
-    "CheckStatusInfoQuery": _query("appointment.read", messages.application_query, queries.find_status),
-    "SourceAndScheduleInfoQuery": _query("time.search", messages.schedule_query, queries.find_schedules),
+    "CheckAppInfoQuery": _query("order.read", queries.application_query, queries.find_applications),
+    "CheckAppointStatusInfoQuery": _query("appointment.read", queries.appointment_query, queries.find_appointments),
+    "CheckStatusInfoQuery": _query("appointment.read", queries.application_query, queries.find_status),
+    "SourceAndScheduleInfoQuery": _query("time.search", queries.schedule_query, queries.find_schedules),
     "PaymentInfoAdd": Action("payment.report", messages.payment, orders.pay),
     "RefundInfoAdd": Action("refund.report", messages.refund, orders.refund, orders.refunded),
     "AssessmentInfoAdd": Action("evidence.report", messages.assessment, exams.assess),

@@ -136,18 +136,6 @@ class Call:
     absent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a query asks by. Several conditions must all hold; a query for nothing is refused."""
-
-    numbers: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ()
-    patients: tuple[Identifier, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    department: str = ""
-
-
 # The standard's documents
 
 
@@ -249,41 +237,6 @@ def _entry(element: Part) -> Coded:
     return Coded(element.code("code", "code"), element.words("code/displayName", most=128) or name)
 
 
-# Queries
-
-
-def application_query(root: Part, profile: Profile) -> Query:
-    """CheckAppInfoQuery and CheckStatusInfoQuery."""
-    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
-    return _query(asked, profile, orders=_values(asked, "actId"))
-
-
-def appointment_query(root: Part, profile: Profile) -> Query:
-    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
-    return _query(asked, profile, numbers=_values(asked, "actId"), orders=_values(asked, "actOrderId"))
-
-
-def schedule_query(root: Part, profile: Profile) -> Query:
-    asked = root.part("controlActProcess/queryByParameter")
-    department = asked.code("resourceDept/value/item", required=False)
-    return _query(asked, profile, numbers=_values(asked, "scheduleId"), department=department)
-
-
-def _query(
-    asked: Part, profile: Profile, *, numbers: tuple[str, ...] = (), orders: tuple[str, ...] = (), department: str = ""
-) -> Query:
-    within = asked.part("effectiveTime/value")
-    patients = _identifiers(asked.parts("patientId/value/item"), profile)
-    since, until = within.maybe_instant("low"), within.maybe_instant("high")
-    if not (numbers or orders or patients or department):
-        asked.wrong("", "", Text("没有查询条件", "asks for nothing"))
-    return Query(numbers, orders, patients, since, until, department)
-
-
-def _values(asked: Part, name: str) -> tuple[str, ...]:
-    return tuple(filter(None, (each.code("", required=False) for each in asked.parts(f"{name}/value/item"))))
-
-
 # Our own documents
 
 
@@ -370,7 +323,7 @@ def _visit_number(found: Part, profile: Profile) -> str:
 
 def _person(patient: Part, profile: Profile) -> Person:
     who = patient.part("patientPerson")
-    identifiers = _identifiers([*patient.parts("id/item"), *who.parts("id/item")], profile)
+    identifiers = identifiers([*patient.parts("id/item"), *who.parts("id/item")], profile)
     if not identifiers:
         patient.wrong("id/item", "extension", NO_PATIENT)
     return Person(
@@ -383,13 +336,13 @@ def _person(patient: Part, profile: Profile) -> Person:
 
 
 def _identity(patient: Part, profile: Profile) -> Identifier:
-    found = _identifiers(patient.parts("id/item"), profile)
+    found = identifiers(patient.parts("id/item"), profile)
     if not found:
         patient.wrong("id/item", "extension", NO_PATIENT)
     return found[0] if found else Identifier("", "")
 
 
-def _identifiers(items: list[Part], profile: Profile) -> tuple[Identifier, ...]:
+def identifiers(items: list[Part], profile: Profile) -> tuple[Identifier, ...]:
     known = [(profile.identifiers.get(each.raw("", "root")), each) for each in items if each.raw("")]
     return tuple(dict.fromkeys(Identifier(kind, value) for kind, each in known if kind and (value := each.code(""))))
 

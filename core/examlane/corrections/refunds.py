@@ -85,8 +85,10 @@ def report(
     Of an item that was never paid, or of which something newer was reported already, it is only stored.
 
     A merged visit shrinks: it keeps its start and number. An exam that has begun is left as it is, and the desk told.
-    A place kept for a re-issued order stays kept. Raises `NotFound`, `InvalidInput` for unknown lines.
+    A place kept for a re-issued order stays kept. Raises `NotFound`, `InvalidInput` for unknown lines and times to come.
     """
+    if (refund.at - hospital.clock.now()).total_seconds() > 300:
+        raise InvalidInput([("/at", Text("时间在将来", "in the future"))])
 
     def attempt() -> int:
         chosen = _chosen(hospital, refund)

@@ -264,6 +264,12 @@ def test_a_refund_gives_the_place_back_and_its_withdrawal_books_again(sound: Any
     assert hip.world.item("1001/1").appointment_state == "booked"
 
 
+def test_a_refund_of_the_future_is_refused(sound: Any) -> None:
+    number = sound.booked("1001")
+    assert codes(sound.send("RefundInfoAdd", refund(sound, "1001", "requested", "20991231080000"))) == ["invalid_input"]
+    assert sound.state(number) == "booked"
+
+
 def test_a_refund_waits_for_its_order(sound: Any) -> None:
     hip = sound
     hip.paid("1001")
