@@ -31,6 +31,7 @@ from examlane_api.commands.sandbox import sandbox
 from examlane_api.fhir import systems
 from examlane_api.hip import profiles
 from examlane_api.hip.outbound.sending import platform_send
+from examlane_api.hip.service import replay_arrived
 from examlane_api.hl7v2 import profiles as hl7v2_profiles
 from examlane_api.hl7v2.sending import hl7v2_send
 from examlane_api.peers import webhook_send
@@ -81,10 +82,16 @@ def work(once: bool) -> None:
     here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        webhooks = webhook_send(here.clock, keyring.from_environment())
+        webhooks, platforms = webhook_send(here.clock, keyring.from_environment()), profiles.from_environment()
         others = hl7v2_send(here, hl7v2_profiles.from_environment(), webhooks)
-        with platform_send(here, profiles.from_environment(), others) as send:
-            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
+
+        def wait(seconds: float) -> bool:
+            if replay_arrived(here, platforms):
+                return False
+            return seconds > 0 if once else stop.wait(seconds)
+
+        with platform_send(here, platforms, others) as send:
+            worker.run(here, send, wait)
     except KeyboardInterrupt:
         stop.set()
 

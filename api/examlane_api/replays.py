@@ -8,6 +8,7 @@ from examlane import reporting
 from examlane.appointments import booking, status
 from examlane.arrival import attendance, repeated
 from examlane.checkups import group_days
+from examlane.corrections import withdrawing
 from examlane.golive import imports, received
 from examlane.hospital import Hospital
 from examlane.orders import patients
@@ -32,6 +33,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.appointment(status.appointment(hospital, key))
     if replay.subject == "visit":
         return answers.items(status.of_appointment(hospital, key))
+    if replay.subject == "voided_order":
+        return answers.items(withdrawing.settle_early(hospital, key, actor))
     if replay.subject == "check_in_source":
         return answers.source(attendance.source(hospital, key))
     if replay.subject == "encounter":

@@ -66,6 +66,8 @@ def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: Reques
     patient = intake.record(
         hospital.database, catalogue, hospital.settings, order, actor, hospital.clock.now(), key, _notice(hospital)
     )
+    if intake.was_voided(hospital.database, order.number):
+        withdrawing.settle_early(hospital, order.number, actor)
     if order.replaces and _is_provisional(hospital, order.replaces):
         withdrawing.relink(hospital, order.replaces, order.number, actor)
     people.notice_duplicates(hospital, patient)

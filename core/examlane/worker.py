@@ -16,7 +16,7 @@ from examlane.golive import differences
 from examlane.hospital import Hospital
 from examlane.patients import merging
 from examlane.planning.constraints import audiences
-from examlane.records import events, jobs
+from examlane.records import events, inbox, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
 from examlane.reminders import reminders
@@ -28,6 +28,7 @@ from examlane.waiting import backfill
 SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
 RESTRICTIONS_SECONDS = 600
+INBOX_SECONDS = 600
 COMPARE_SECONDS = 86_400
 FORGET_SECONDS = 86400
 
@@ -68,6 +69,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
         differences.compare_all(hospital)
     if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
         events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
+    if jobs.take_tick(hospital.database, "inbox", now, INBOX_SECONDS):
+        inbox.give_up(hospital.database, hospital.clock.now())
     asked = _ask_shadows(hospital, now)
     backfilled = backfill.turn(hospital)
     reminded = reminders.turn(hospital)
@@ -87,7 +90,7 @@ def publish(hospital: Hospital) -> int:
     days = days_from(calendar.day_of(hospital.clock.now()), hospital.settings.horizon_days)
     published = {row[0] for row in hospital.database.rows("SELECT DISTINCT day FROM slot WHERE day >= ?", str(days[0]))}
     missing = [day for day in days if day.isoformat() not in published]
-    return rosters.publish(hospital.database, calendar, missing)
+    return rosters.publish(hospital.database, calendar, missing, epoch(hospital.clock.now()))
 
 
 def _ask_shadows(hospital: Hospital, now: int) -> int:

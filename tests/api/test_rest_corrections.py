@@ -99,8 +99,17 @@ def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(
     assert rest.post(path, other, key="again").status_code == 422
 
 
+def test_an_order_that_was_voided_before_it_came_is_never_booked(rest: Any) -> None:
+    first = rest.post("/orders/O1/void", {"reason": "开错"}, key="early")
+    assert (first.status_code, first.json) == (200, {"items": []})
+    rest.booked("O1")
+    assert rest.post("/orders/O1/void", {"reason": "开错"}, key="early").json == first.json
+    [item] = rest.get("/orders/O1").json["items"]
+    assert (item["state"], item["appointment"]) == ("withdrawn", None)
+
+
 def test_an_unknown_order_is_not_found(rest: Any) -> None:
-    for path in ("/orders/NONE/return", "/orders/NONE/void"):
-        assert rest.post(path, {"reason": "x"}).status_code == 404
+    for path, body in (("return", {"reason": "x"}), ("void", {"reason": "x", "lines": [1]})):
+        assert rest.post(f"/orders/NONE/{path}", body).status_code == 404
     assert rest.get("/orders/NONE/refundable").status_code == 404
     assert rest.post("/refunds", {"order": "NONE", "kind": "requested", "at": AT}).status_code == 404

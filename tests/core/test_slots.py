@@ -98,8 +98,8 @@ def add_roster(database: Database, room: int, **values: object) -> None:
 def test_a_roster_becomes_slots_once(database: Database, room: int, calendar: Calendar) -> None:
     add_roster(database, room)
 
-    assert rosters.publish(database, calendar, [DAY]) == 6
-    assert rosters.publish(database, calendar, [DAY]) == 0
+    assert rosters.publish(database, calendar, [DAY], 0) == 6
+    assert rosters.publish(database, calendar, [DAY], 0) == 0
     first = database.value("SELECT min(start_at) FROM slot")
     assert calendar.local(calendar.instant(DAY, 480)).hour == 8
     assert first == calendar.instant(DAY, 480).timestamp()
@@ -112,21 +112,21 @@ def test_a_holiday_has_no_slots_and_a_make_up_workday_those_of_its_weekday(
     saturday = date(2026, 11, 28)
     special = Calendar(calendar.zone, {DAY: None, saturday: 2})
 
-    assert rosters.publish(database, special, [DAY]) == 0
-    assert rosters.publish(database, special, [saturday]) == 6
+    assert rosters.publish(database, special, [DAY], 0) == 0
+    assert rosters.publish(database, special, [saturday], 0) == 6
 
 
 def test_week_a_and_week_b_alternate(database: Database, room: int, calendar: Calendar) -> None:
     add_roster(database, room, cycle_weeks=2, week=0)
     tuesdays = [date(2026, 11, 24), date(2026, 12, 1), date(2026, 12, 8)]
-    counts = [rosters.publish(database, calendar, [day]) for day in tuesdays]
+    counts = [rosters.publish(database, calendar, [day], 0) for day in tuesdays]
 
     assert counts in ([6, 0, 6], [0, 6, 0])
 
 
 def test_a_stop_removes_free_slots_and_closes_held_ones(database: Database, room: int, calendar: Calendar) -> None:
     add_roster(database, room)
-    rosters.publish(database, calendar, [DAY])
+    rosters.publish(database, calendar, [DAY], 0)
     stop = rosters.Change(room, DAY, "stop", "设备检修", "tester", starts=510)
     database.write(lambda: rosters.change(database, calendar, stop, 0))
 
@@ -135,7 +135,7 @@ def test_a_stop_removes_free_slots_and_closes_held_ones(database: Database, room
 
 def test_a_shift_over_midnight_belongs_to_the_date_it_began(database: Database, room: int, calendar: Calendar) -> None:
     add_roster(database, room, starts_minute=1380, ends_minute=1500)
-    rosters.publish(database, calendar, [DAY])
+    rosters.publish(database, calendar, [DAY], 0)
 
     assert database.rows("SELECT DISTINCT day FROM slot") == [("2026-11-24",)]
     assert database.value("SELECT max(end_at) FROM slot") == calendar.instant(DAY, 1500).timestamp()

@@ -6,12 +6,15 @@ import click
 from lxml import etree
 
 from examlane.appointments import status
+from examlane.errors import NotFound
 from examlane.records import inbox
+from examlane.records.events import Undelivered
 from examlane_api.commands import actor, hospital
 from examlane_api.hip import profiles
 from examlane_api.hip.codes import Codes
 from examlane_api.hip.outbound.sending import Outgoing, Platform, of_appointment
 from examlane_api.hip.profiles import PROFILES, Profile
+from examlane_api.hip.service import replay as replay_one
 from examlane_api.hip.service import replay_all
 
 
@@ -23,7 +26,7 @@ def hip() -> None:
 @hip.command("inbox")
 @click.option("--peer", default="", help="Only of this platform.")
 def show(peer: str) -> None:
-    """Foreign codes, those without a meaning first, and how many messages wait."""
+    """Foreign codes, those without a meaning first, the messages that wait, and those that were refused at last."""
     here = hospital()
     for row in inbox.codes(here.database, peer):
         meaning = f"{row.target} ({row.mapped_by})" if row.target else "?"
@@ -33,7 +36,10 @@ def show(peer: str) -> None:
     for message in waiting:
         wanted = ", ".join(f"{each.kind} {each.code}" for each in message.waits_for)
         click.echo(f"parked: {message.peer} {message.action} {message.message_id} waits for {wanted}")
-    click.echo(f"{len(waiting)} messages wait")
+    dead = inbox.failed(here.database, peer)
+    for letter in dead:
+        click.echo(f"refused {letter.id}: {letter.peer} {letter.action} {letter.message_id}: {letter.error}")
+    click.echo(f"{len(waiting)} messages wait, {len(dead)} were refused")
 
 
 @hip.command("map")
@@ -58,6 +64,30 @@ def replay(peer: str) -> None:
 
 
 @hip.command()
+@click.argument("message", type=int)
+def retry(message: int) -> None:
+    """Try a message again that was refused after it had waited."""
+    here = hospital()
+    try:
+        found = inbox.reopen(here.database, message, actor(), here.clock.now())
+    except NotFound as error:
+        raise click.ClickException(f"no message {message} was refused") from error
+    click.echo(replay_one(here, _profile(found.peer), actor(), found))
+
+
+@hip.command()
+@click.argument("message", type=int)
+@click.option("--reason", required=True, help="Why nobody needs it.")
+def discard(message: int, reason: str) -> None:
+    """Give up a message that was refused after it had waited; what it said is emptied."""
+    here = hospital()
+    try:
+        inbox.discard(here.database, message, actor(), here.clock.now(), reason)
+    except NotFound as error:
+        raise click.ClickException(f"no message {message} was refused") from error
+
+
+@hip.command()
 @click.argument("peer")
 @click.argument("appointment")
 @click.option("--dry-run", is_flag=True, help="Print the documents, send nothing.")
@@ -79,7 +109,7 @@ def send(peer: str, appointment: str, dry_run: bool) -> None:
 def _send(platform: Platform, outgoing: Outgoing) -> None:
     try:
         ack = platform.send(outgoing)
-    except (OSError, ValueError) as error:
+    except Undelivered as error:
         raise click.ClickException(f"not delivered: {error}") from error
     click.echo(f"AA {'; '.join(each.text for each in ack.details)}")
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from examlane.domain import EncounterClass, Priority, Sex, Text
 from examlane.errors import NotFound, Refused
 from examlane.hospital import Hospital
+from examlane.orders.patients import PatientData
 from examlane.records import inbox
 from examlane.records.audit import Actor
 from examlane.records.inbox import Missing
 from examlane.records.receipts import RequestKey
 from examlane_api.access import Caller, may
-from examlane_api.hip.messages import DEPARTMENT, ITEM, PRIORITY, STATUS, Coded
+from examlane_api.hip.messages import DEPARTMENT, ITEM, PRIORITY, STATUS, Coded, Person
 from examlane_api.hip.profiles import STEPS, Profile
 
 FORBIDDEN = Text("没有权限进行此操作", "this operation is not allowed to you")
@@ -31,13 +33,14 @@ class Unknown(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One document on its way: who sent it, and the key of its effect."""
+    """One document on its way: who sent it, the key of its effect, and when it was made."""
 
     hospital: Hospital
     profile: Profile
     caller: Caller
     actor: Actor
     key: RequestKey
+    made_at: datetime
 
     def allow(self, operation: str, department: str = "") -> None:
         """Raise `Refused` unless the platform may do it, in this department."""
@@ -110,6 +113,10 @@ class Codes:
             STATUS: lambda each: each in STEPS, CLASS: _is_class,
         }  # fmt: skip
         return kind in checks and checks[kind](code)
+
+
+def patient_data(codes: Codes, who: Person) -> PatientData:
+    return PatientData(who.identifiers, who.name, codes.sex(who.sex), who.birth_date, who.phone)
 
 
 def _is_priority(code: str) -> bool:

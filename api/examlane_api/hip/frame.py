@@ -164,6 +164,12 @@ class Document:
             element.text, element.tail = (element.text or "").strip() or None, None
         return hashlib.sha256(etree.tostring(same, method="c14n")).hexdigest()
 
+    @property
+    def made_at(self) -> datetime | None:
+        """When its sender made it, where it says so."""
+        root = Part(self.root.element, "", self.root.zone)
+        return root.maybe_instant("creationTime") or root.maybe_instant("createdAt", "")
+
     def check(self) -> None:
         """Raise `InvalidInput` with everything that was noted while it was read."""
         if self.root.problems:
@@ -212,13 +218,17 @@ class Detail:
 
 @dataclass(frozen=True)
 class Ack:
-    """What is answered: taken or not, why, to which document, and what a query found (V3 subjects)."""
+    """What is answered: taken or not, why, to which document, and what a query found (V3 subjects).
+
+    `text` is an acknowledgement that came, whole.
+    """
 
     taken: bool
     details: tuple[Detail, ...]
     target: str = ""
     found: tuple[etree._Element, ...] = ()
     at: str = ""
+    text: str = ""
 
 
 def make(name: str, *children: etree._Element, **attributes: str) -> etree._Element:
@@ -277,7 +287,7 @@ def read_ack(text: str) -> Ack:
         Detail(each.raw("code", "code"), each.raw("text", "value") or each.raw("text", ""))
         for each in found.parts("acknowledgementDetail")
     )
-    return Ack(kind in TAKEN, details, found.raw("targetMessage/id"))
+    return Ack(kind in TAKEN, details, found.raw("targetMessage/id"), text=text)
 
 
 def as_data(ack: Ack) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from examlane.corrections.refunds import RefundData
 from examlane.domain import Text
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.patients import Identifier
@@ -100,19 +101,23 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """Two patients are one: who stays, and who goes into him."""
+    """Two patients are one: who stays, who goes into him, and what he is called; `nullified`: they are not."""
 
     keep: Identifier
     merged: Identifier
+    name: str = ""
+    nullified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class EncounterReport:
-    """An encounter was opened or changed: registration, admission, transfer or discharge."""
+class EncounterMessage:
+    """A registration, an admission, a transfer, a discharge or a death; `update` of one that was told, or `nullified`."""
 
     event: str
     at: datetime
     encounter: Encounter
+    update: bool = False
+    nullified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +129,11 @@ class Dictionary:
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
-    """A refund of an order or some of its lines: requested, withdrawn again, or paid out (refunded)."""
-
-    order: str
-    kind: str
-    at: datetime
-    lines: tuple[int, ...] = ()
-    amount: str = ""
-    settlement: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """The queue called a patient; `absent` if he was not there."""
 
     appointment: str
     absent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a query asks by. Several conditions must all hold; a query for nothing is refused."""
-
-    numbers: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ()
-    patients: tuple[Identifier, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    department: str = ""
 
 
 # The standard's documents
@@ -210,17 +191,26 @@ def merge(root: Part, profile: Profile) -> MergeReport:
     """PatientInfoMerge: the registered patient stays, the prior registration goes into him."""
     event = root.part("controlActProcess/subject/registrationEvent")
     prior = "replacementOf/priorRegistration/subject1/priorRegisteredRole"
-    return MergeReport(_identity(event.part("subject1/patient"), profile), _identity(event.part(prior), profile))
+    stays = event.part("subject1/patient")
+    name = stays.words("patientPerson/name/item/part")
+    return MergeReport(_identity(stays, profile), _identity(event.part(prior), profile), name, _nullified(event))
 
 
-def encounter(event: str) -> Reader:
+def _nullified(event: Part) -> bool:
+    """HL7's word for what was reported by mistake."""
+    return event.raw("statusCode", "code").lower() == "nullified"
+
+
+def encounter(event: str, *, update: bool = False) -> Reader:
     """InPatientInfo (admission), TransferInfo, DischargeInfo and OutPatientInfo (registration)."""
 
-    def reader(root: Part, profile: Profile) -> EncounterReport:
+    def reader(root: Part, profile: Profile) -> EncounterMessage:
         found = _first(root, "encounterEvent") or _first(root, "encounter")
         edge = "high" if event == "discharge" else "low"
         at = found.maybe_instant(f"effectiveTime/{edge}") or root.instant("creationTime")
-        return EncounterReport(event, at, _encounter(found, profile))
+        died = event == "discharge" and found.raw("dischargeDispositionCode", "code") == profile.death_code
+        told = "death" if died else event
+        return EncounterMessage(told, at, _encounter(found, profile), update, _nullified(found))
 
     return reader
 
@@ -247,41 +237,6 @@ def _entry(element: Part) -> Coded:
     return Coded(element.code("code", "code"), element.words("code/displayName", most=128) or name)
 
 
-# Queries
-
-
-def application_query(root: Part, profile: Profile) -> Query:
-    """CheckAppInfoQuery and CheckStatusInfoQuery."""
-    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
-    return _query(asked, profile, orders=_values(asked, "actId"))
-
-
-def appointment_query(root: Part, profile: Profile) -> Query:
-    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
-    return _query(asked, profile, numbers=_values(asked, "actId"), orders=_values(asked, "actOrderId"))
-
-
-def schedule_query(root: Part, profile: Profile) -> Query:
-    asked = root.part("controlActProcess/queryByParameter")
-    department = asked.code("resourceDept/value/item", required=False)
-    return _query(asked, profile, numbers=_values(asked, "scheduleId"), department=department)
-
-
-def _query(
-    asked: Part, profile: Profile, *, numbers: tuple[str, ...] = (), orders: tuple[str, ...] = (), department: str = ""
-) -> Query:
-    within = asked.part("effectiveTime/value")
-    patients = _identifiers(asked.parts("patientId/value/item"), profile)
-    since, until = within.maybe_instant("low"), within.maybe_instant("high")
-    if not (numbers or orders or patients or department):
-        asked.wrong("", "", Text("没有查询条件", "asks for nothing"))
-    return Query(numbers, orders, patients, since, until, department)
-
-
-def _values(asked: Part, name: str) -> tuple[str, ...]:
-    return tuple(filter(None, (each.code("", required=False) for each in asked.parts(f"{name}/value/item"))))
-
-
 # Our own documents
 
 
@@ -293,9 +248,9 @@ def payment(root: Part, profile: Profile) -> PaymentData:
     )  # fmt: skip
 
 
-def refund(root: Part, profile: Profile) -> Refund:
+def refund(root: Part, profile: Profile) -> RefundData:
     found = root.part("refund")
-    return Refund(
+    return RefundData(
         order_number(found, "orderNo", ""), found.raw("kind", ""), found.instant("at", ""), _lines(found),
         found.raw("amount", ""), found.words("settlementNo", ""),
     )  # fmt: skip
@@ -368,11 +323,11 @@ def _visit_number(found: Part, profile: Profile) -> str:
 
 def _person(patient: Part, profile: Profile) -> Person:
     who = patient.part("patientPerson")
-    identifiers = _identifiers([*patient.parts("id/item"), *who.parts("id/item")], profile)
-    if not identifiers:
+    known = identifiers([*patient.parts("id/item"), *who.parts("id/item")], profile)
+    if not known:
         patient.wrong("id/item", "extension", NO_PATIENT)
     return Person(
-        identifiers,
+        known,
         who.words("name/item/part", required=True),
         who.code("administrativeGenderCode", "code", most=8, required=False),
         who.day("birthTime"),
@@ -381,13 +336,13 @@ def _person(patient: Part, profile: Profile) -> Person:
 
 
 def _identity(patient: Part, profile: Profile) -> Identifier:
-    found = _identifiers(patient.parts("id/item"), profile)
+    found = identifiers(patient.parts("id/item"), profile)
     if not found:
         patient.wrong("id/item", "extension", NO_PATIENT)
     return found[0] if found else Identifier("", "")
 
 
-def _identifiers(items: list[Part], profile: Profile) -> tuple[Identifier, ...]:
+def identifiers(items: list[Part], profile: Profile) -> tuple[Identifier, ...]:
     known = [(profile.identifiers.get(each.raw("", "root")), each) for each in items if each.raw("")]
     return tuple(dict.fromkeys(Identifier(kind, value) for kind, each in known if kind and (value := each.code(""))))
 

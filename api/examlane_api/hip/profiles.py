@@ -85,6 +85,7 @@ class Profile:
     verifier_releases: bool = True
     notes: bool = True
     drawings: bool = False
+    death_code: str = "5"
     private: bool = True
     visit_root: str = "1.2.156.112635.1.2.1.6"
     queue_root: str = "1.2.156.112635.1.2.1.21"

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from lxml import etree
 
 from examlane.appointments import status
 from examlane.appointments.status import ItemStatus
+from examlane.corrections import refunds
+from examlane.corrections.refunds import Refundable
+from examlane.domain import Text
 from examlane.errors import NotFound
 from examlane.orders import patients
 from examlane.orders.patients import Identifier
 from examlane.storage.fields import epoch
+from examlane_api.hip import messages
 from examlane_api.hip.codes import Call, Codes
-from examlane_api.hip.frame import PRIVATE, Ack, Detail, make
-from examlane_api.hip.messages import Coded, Query
+from examlane_api.hip.frame import PRIVATE, Ack, Detail, Part, make
+from examlane_api.hip.handlers.answers import ACCEPTED
+from examlane_api.hip.messages import Coded
 from examlane_api.hip.outbound import documents, reading
+from examlane_api.hip.profiles import Profile
 
-ACCEPTED = Detail("accepted", "已受理")
 NOTHING_FOUND = Detail("nothing_found", "没有符合条件的记录")
 TOLD = {
     "booked": "booked", "tentative": "booked", "checked_in": "registered", "called": "registered",
@@ -36,6 +42,50 @@ JOIN exam_order o ON o.id = oi.order_id WHERE o.number = ? AND a.state <> 'held'
 APPOINTMENTS_OF_PATIENT = """SELECT number FROM appointment WHERE patient_id = ? AND start_at >= ? AND start_at <= ?
 AND state <> 'held' ORDER BY start_at DESC LIMIT ?"""
 LAST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a query asks by. Several conditions must all hold; a query for nothing is refused."""
+
+    numbers: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+    patients: tuple[Identifier, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    department: str = ""
+
+
+def application_query(root: Part, profile: Profile) -> Query:
+    """CheckAppInfoQuery and CheckStatusInfoQuery."""
+    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
+    return _query(asked, profile, orders=_values(asked, "actId"))
+
+
+def appointment_query(root: Part, profile: Profile) -> Query:
+    asked = root.part("controlActProcess/queryByParameter/queryByParameterPayload")
+    return _query(asked, profile, numbers=_values(asked, "actId"), orders=_values(asked, "actOrderId"))
+
+
+def schedule_query(root: Part, profile: Profile) -> Query:
+    asked = root.part("controlActProcess/queryByParameter")
+    department = asked.code("resourceDept/value/item", required=False)
+    return _query(asked, profile, numbers=_values(asked, "scheduleId"), department=department)
+
+
+def _query(
+    asked: Part, profile: Profile, *, numbers: tuple[str, ...] = (), orders: tuple[str, ...] = (), department: str = ""
+) -> Query:
+    within = asked.part("effectiveTime/value")
+    patients = messages.identifiers(asked.parts("patientId/value/item"), profile)
+    since, until = within.maybe_instant("low"), within.maybe_instant("high")
+    if not (numbers or orders or patients or department):
+        asked.wrong("", "", Text("没有查询条件", "asks for nothing"))
+    return Query(numbers, orders, patients, since, until, department)
+
+
+def _values(asked: Part, name: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.code("", required=False) for each in asked.parts(f"{name}/value/item"))))
 
 
 def find_applications(call: Call, query: Query) -> Ack:
@@ -139,6 +189,21 @@ def _payable(item: ItemStatus) -> etree._Element:
         "line": str(item.line), "itemCode": item.item, "payable": str(item.payable).lower(), "code": item.reason,
         "text": item.message.zh,
     }  # fmt: skip
+    return _private("payableItem", values)
+
+
+def refundable(call: Call, number: str) -> Ack:
+    """May the patient be refunded? A line each."""
+    return Ack(True, (ACCEPTED,), found=tuple(_refundable(each) for each in refunds.refundable(call.hospital, number)))
+
+
+def _refundable(item: Refundable) -> etree._Element:
+    line = item.key.rpartition("/")[2]
+    said = str(item.refundable).lower()
+    return _private("refundableItem", {"line": line, "refundable": said, "code": item.code, "text": item.text.zh})
+
+
+def _private(name: str, values: dict[str, str]) -> etree._Element:
     found = make("subject", typeCode="SUBJ")
-    etree.SubElement(found, etree.QName(PRIVATE, "payableItem"), values, nsmap={"p": PRIVATE})
+    etree.SubElement(found, etree.QName(PRIVATE, name), values, nsmap={"p": PRIVATE})
     return found

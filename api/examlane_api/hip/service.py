@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +17,12 @@ from examlane.domain import Text
 from examlane.errors import ExamlaneError, InvalidInput, NotFound, Refused, Unavailable
 from examlane.hospital import Hospital
 from examlane.records import inbox
-from examlane.records.audit import Actor
+from examlane.records.audit import SYSTEM, Actor
 from examlane.records.inbox import Missing, Parked
 from examlane.records.receipts import Replay, RequestKey
 from examlane_api import clients, replays
 from examlane_api.access import Caller, may
-from examlane_api.hip import actions, frame
+from examlane_api.hip import frame
 from examlane_api.hip.actions import ACTIONS, PRIVATE_ACTIONS, Action
 from examlane_api.hip.codes import FORBIDDEN, Call, Unknown
 from examlane_api.hip.contract import HipContract
@@ -32,14 +33,17 @@ from examlane_api.soap.faults import FaultKind, SoapRefusal
 from examlane_api.soap.service import authenticator, location
 
 PRIVATE_SCHEMA = Path(str(files("examlane_api.hip").joinpath("private.xsd")))
-SUBJECTS = {"order": "申请单", "appointment": "预约", "patient": "患者", "department": "科室", "schedule": "排班"}
+SUBJECTS = {
+    "order": "申请单", "appointment": "预约", "patient": "患者", "department": "科室", "schedule": "排班",
+    "merge": "患者合并", "encounter": "就诊", "encounter event": "就诊事件",
+}  # fmt: skip
 KINDS = {
     "item": "检查项目", "department": "科室", "status": "状态", "priority": "优先级", "class": "就诊类别",
     inbox.ORDER: "申请单",
 }  # fmt: skip
 ORDERS = frozenset({"CheckAppInfoAdd", "CheckAppInfoUpdate"})
 """With them may come the order that other messages wait for."""
-AGAIN = frozenset({"request_in_flight"})
+AGAIN = frozenset({"request_in_flight", "version_conflict"})
 """Refusals that are answered as a fault, so that the platform sends the same document again by itself."""
 
 
@@ -100,10 +104,17 @@ def _taken(
         document.root.wrong("messageId" if name in PRIVATE_ACTIONS else "id", "extension", frame.MISSING)
         document.check()
     check(profile, name, document)
-    call = Call(hospital, profile, caller, actor, RequestKey(caller.name, document.message_id, document.fingerprint))
+    key = RequestKey(caller.name, document.message_id, document.fingerprint)
+    call = Call(hospital, profile, caller, actor, key, _made_at(hospital, document))
     value = action.read(document.root, profile)
     document.check()
     return _once(call, name, action, value, text) if action.writes else action.act(call, value)
+
+
+def _made_at(hospital: Hospital, document: Document) -> datetime:
+    """When a document was made; one from the future is as new as it can be."""
+    now = hospital.clock.now()
+    return min(document.made_at or now, now)
 
 
 def check(profile: Profile, action: str, document: Document) -> None:
@@ -125,10 +136,9 @@ def _once(call: Call, name: str, action: Action, value: Any, text: str) -> Ack:
         return _dated(call, ack)
 
     def again(seen: Replay) -> Mapping[str, Any]:
-        if seen.subject == "order":
+        if seen.subject in ("order", "payment"):
             replays.finish_order(call.hospital, seen.subject_key, call.actor)
-            return _dated(call, actions.placed(call, value))
-        return _dated(call, Ack(True, (actions.ACCEPTED,)))
+        return _dated(call, action.again(call, value))
 
     data, _ = reporting.once(call.hospital, call.key, act, again)
     if name in ORDERS:
@@ -160,8 +170,14 @@ def replay_ready(hospital: Hospital, profile: Profile, actor: Actor, *, order: s
 
 def replay_all(hospital: Hospital, profile: Profile, actor: Actor) -> list[tuple[Parked, str]]:
     """Try everything that is parked: codes may have got their meaning in the profile. A wait for an order ends in a day."""
-    inbox.give_up(hospital.database, profile.code, hospital.clock.now())
+    inbox.give_up(hospital.database, hospital.clock.now(), profile.code)
     return [(each, replay(hospital, profile, actor, each)) for each in inbox.parked(hospital.database, profile.code)]
+
+
+def replay_arrived(hospital: Hospital, profiles: Mapping[str, Profile]) -> int:
+    """Do what waits no longer, whoever brought what it waited for; returns how many messages are settled."""
+    done = [pair for profile in profiles.values() for pair in replay_ready(hospital, profile, SYSTEM)]
+    return sum(outcome != "parked" for _, outcome in done)
 
 
 def replay(hospital: Hospital, profile: Profile, actor: Actor, parked: Parked) -> str:
@@ -173,12 +189,13 @@ def replay(hospital: Hospital, profile: Profile, actor: Actor, parked: Parked) -
     if caller is None or not may(caller, action.operation):
         return "its sender may not do this"
     key = RequestKey(caller.name, f"parked-{parked.id}", document.fingerprint)
-    call = Call(hospital, profile, caller, Actor(caller.name, "hip", actor.request_id), key)
+    sender = Actor(caller.name, "hip", actor.request_id)
+    call = Call(hospital, profile, caller, sender, key, _made_at(hospital, document))
     try:
         value = action.read(document.root, profile)
         data, _ = reporting.once(
             hospital, key, lambda _: _dated(call, action.act(call, value)),
-            lambda _: _dated(call, Ack(True, (actions.ACCEPTED,))),
+            lambda _: _dated(call, action.again(call, value)),
         )  # fmt: skip
         ack = frame.of_data(data)
     except Unknown as unknown:

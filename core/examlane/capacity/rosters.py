@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
 from examlane.capacity import slots
 from examlane.capacity.calendar import Calendar
+from examlane.records import events
 from examlane.records.versions import bump
 from examlane.storage.database import Database, Row
 from examlane.storage.fields import epoch
@@ -28,6 +29,8 @@ CLOSURES = """SELECT resource_id, start_at, end_at, day FROM suspension_scope
 WHERE closes = 1 AND start_at < ? AND end_at > ?"""
 STORED = """SELECT id, resource_id, start_at, audience, end_at, day, capacity + extra, closed FROM slot
 WHERE day BETWEEN ? AND ?"""
+DEPARTMENTS = """SELECT r.id, d.code FROM resource r JOIN resource_group g ON g.id = r.group_id
+JOIN department d ON d.id = g.department_id"""
 SLOT_COLUMNS = ("resource", "audience", "day", "start_at", "end_at", "capacity", "is_open")
 DAY_SECONDS = 86400
 ALONE = "rosters"
@@ -103,18 +106,21 @@ class Difference:
     missing: Sequence[NewSlot]
     unwanted: Sequence[int] = ()
     """Slots that no roster wants any more, closed or not."""
+    touched: Collection[tuple[int, str]] = ()
+    """The resources and days whose slots change."""
 
 
-def publish(database: Database, calendar: Calendar, days: Sequence[date]) -> int:
+def publish(database: Database, calendar: Calendar, days: Sequence[date], now: int) -> int:
     """Create the slots of business dates that are still missing; returns how many. Running it again adds nothing."""
     if not days:
         return 0
 
     def write() -> int:
         bump(database, ALONE)
-        missing = difference(database, calendar, days).missing
-        _insert(database, calendar, days, missing)
-        return len(missing)
+        found = difference(database, calendar, days)
+        _insert(database, calendar, days, found.missing)
+        _tell(database, {(row[0], row[2]) for row in found.missing}, "schedule.published", now)
+        return len(found.missing)
 
     return database.write(write)
 
@@ -126,7 +132,7 @@ def change(database: Database, calendar: Calendar, entry: Change, now: int) -> N
     """
     record(database, entry, now)
     resources = [resource for resource in (entry.resource, entry.other) if resource]
-    unwanted = align(database, calendar, [entry.day], resources).unwanted
+    unwanted = align(database, calendar, [entry.day], resources, now).unwanted
     for slot in unwanted:
         if not database.value("SELECT count(*) FROM claim WHERE slot_id = ?", slot):
             database.rows("DELETE FROM slot WHERE id = ? RETURNING id", slot)
@@ -141,8 +147,11 @@ def record(database: Database, entry: Change, now: int) -> int:
     )  # fmt: skip
 
 
-def align(database: Database, calendar: Calendar, days: Sequence[date], resources: Sequence[int] | None) -> Difference:
-    """Bring some resources' slots (or everybody's) in line with what holds, in the caller's write transaction.
+def align(
+    database: Database, calendar: Calendar, days: Sequence[date], resources: Sequence[int] | None, now: int
+) -> Difference:
+    """Bring some resources' slots in line with what holds, in the caller's write transaction; everybody's on days that
+    get their first slots.
 
     Nothing is deleted: what is no longer wanted is closed, and its visits stay until they are moved.
     """
@@ -151,7 +160,16 @@ def align(database: Database, calendar: Calendar, days: Sequence[date], resource
     slots.close(database, list(found.to_close))
     slots.reopen(database, list(found.to_reopen))
     _insert(database, calendar, days, found.missing)
+    _tell(database, found.touched, "schedule.published" if resources is None else "schedule.changed", now)
     return found
+
+
+def _tell(database: Database, touched: Collection[tuple[int, str]], kind: str, now: int) -> None:
+    """Tell peers that a department's rosters of a day are there, or are others: one event a department and day."""
+    departments: dict[int, str] = dict(database.rows(DEPARTMENTS)) if touched else {}
+    for department, day in sorted({(departments[resource], day) for resource, day in touched}):
+        payload = {"department": department, "day": day}
+        events.emit(database, "schedule", f"{department}/{day}", kind, payload, now)
 
 
 def difference(
@@ -166,6 +184,7 @@ def difference(
     to_close: dict[int, int] = {}
     to_reopen: dict[int, int] = {}
     unwanted: list[int] = []
+    touched: set[tuple[int, str]] = set()
     for slot, resource, start, audience, end, day, seats, is_closed in _stored(database, days, resources):
         key = (resource, start, audience)
         stored.add(key)
@@ -175,7 +194,10 @@ def difference(
         stays = key in wanted and not covered
         if stays == bool(is_closed):
             (to_reopen if stays else to_close)[slot] = seats
-    return Difference(to_close, to_reopen, [row for key, row in wanted.items() if key not in stored], unwanted)
+            touched.add((resource, day))
+    missing = [row for key, row in wanted.items() if key not in stored]
+    touched |= {(row[0], row[2]) for row in missing}
+    return Difference(to_close, to_reopen, missing, unwanted, touched)
 
 
 def _stored(database: Database, days: Sequence[date], resources: Sequence[int] | None) -> list[Row]:

@@ -16,17 +16,20 @@ from examlane.domain import Text
 from examlane.errors import InvalidInput, NotFound
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
+from examlane.orders.release import NEWEST_REFUND
 from examlane.orders.snapshot import Snapshot
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
+from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
 from examlane.storage.models import Payment
 
 REQUESTED, WITHDRAWN, REFUNDED = "requested", "withdrawn", "refunded"
 PAYMENT = {REQUESTED: "refund_requested", WITHDRAWN: "paid", REFUNDED: "refunded"}
 TAKE_RELEASE = """UPDATE order_item SET payment = ?, release = CASE WHEN release = 'paid' THEN '' ELSE release END,
-reason = CASE WHEN state = 'withdrawn' THEN reason ELSE ? END WHERE id = ? RETURNING id"""
+reason = CASE WHEN state = 'withdrawn' THEN reason ELSE ? END
+WHERE id = ? AND NOT (payment = 'unpaid' AND release = '') RETURNING id"""
 PAY_AGAIN = """UPDATE order_item SET payment = 'paid', reason = CASE WHEN state = 'withdrawn' THEN reason ELSE '' END,
 release = CASE WHEN release = '' AND ? = 1 THEN 'paid' ELSE release END WHERE id = ? AND payment = 'refund_requested'
 RETURNING id"""
@@ -79,18 +82,22 @@ def report(
     hospital: Hospital, refund: RefundData, actor: Actor, key: RequestKey | None = None
 ) -> list[ItemStatus]:
     """Store a refund as a fact; what it concerns leaves its visit, or comes back when the refund is withdrawn.
+    Of an item that was never paid, or of which something newer was reported already, it is only stored.
 
     A merged visit shrinks: it keeps its start and number. An exam that has begun is left as it is, and the desk told.
-    A place kept for a re-issued order stays kept. Raises `NotFound`, `InvalidInput` for unknown lines.
+    A place kept for a re-issued order stays kept. Raises `NotFound`, `InvalidInput` for unknown lines and times to come.
     """
+    if (refund.at - hospital.clock.now()).total_seconds() > 300:
+        raise InvalidInput([("/at", Text("时间在将来", "in the future"))])
 
     def attempt() -> int:
         chosen = _chosen(hospital, refund)
         state = snapshot.read(
             hospital.database, hospital.catalogues, chosen[0].patient, hospital.clock.now()
         )
-        going = _going(hospital, state, chosen) if refund.kind != WITHDRAWN else []
-        hospital.database.write(partial(_write, hospital, state, refund, chosen, going, actor, key))
+        valid = [row for row in chosen if not _is_late(hospital, refund, row)]
+        going = _going(hospital, state, valid) if refund.kind != WITHDRAWN else []
+        hospital.database.write(partial(_write, hospital, state, refund, chosen, valid, going, actor, key))
         return state.patient.id
 
     booking.settle(hospital, changes.tried(attempt), actor)
@@ -116,6 +123,12 @@ def _begun(row: Line) -> bool:
     return row.state == "fulfilled" or row.visit_state in STARTED
 
 
+def _is_late(hospital: Hospital, refund: RefundData, row: Line) -> bool:
+    """Whether a newer word about the refund of an item came before this one."""
+    newest = hospital.database.row(NEWEST_REFUND, row.id)
+    return newest is not None and newest[1] > epoch(refund.at)
+
+
 def _going(hospital: Hospital, state: Snapshot, chosen: Sequence[Line]) -> list[Leaving]:
     """The visits that refunded exams leave; a kept place of a withdrawn order is not left."""
     leavers = [row for row in chosen if row.number and row.state != "withdrawn" and not _begun(row)]
@@ -124,13 +137,15 @@ def _going(hospital: Hospital, state: Snapshot, chosen: Sequence[Line]) -> list[
 
 
 def _write(
-    hospital: Hospital, state: Snapshot, refund: RefundData, chosen: Sequence[Line], going: Sequence[Leaving],
-    actor: Actor, key: RequestKey | None,
+    hospital: Hospital, state: Snapshot, refund: RefundData, chosen: Sequence[Line], valid: Sequence[Line],
+    going: Sequence[Leaving], actor: Actor, key: RequestKey | None,
 ) -> None:  # fmt: skip
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "order", refund.order, epoch(now))
     patients.bump(database, state.patient.id, state.version)
     for row in chosen:
+        _store(database, refund, row, actor)
+    for row in valid:
         _settle_item(hospital, refund, row, actor)
     for gone in going:
         leaving.write(
@@ -139,16 +154,19 @@ def _write(
     jobs.mark_due(database, state.patient.id, epoch(now))
     lines = [row.line for row in chosen]
     audit.record(database, actor, f"refund.{refund.kind}", "order", refund.order, epoch(now), lines=lines)
-    told = {"order": refund.order, "lines": [row.line for row in chosen if not _begun(row)], "kind": refund.kind}
+    told = {"order": refund.order, "lines": [row.line for row in valid if not _begun(row)], "kind": refund.kind}
     events.emit(database, "order", refund.order, "order.refund", told, epoch(now))
 
 
-def _settle_item(hospital: Hospital, refund: RefundData, row: Line, actor: Actor) -> None:
-    database, now = hospital.database, hospital.clock.now()
+def _store(database: Database, refund: RefundData, row: Line, actor: Actor) -> None:
     database.insert(
         Payment, order_number=refund.order, order_item=row.id, lines=dump(list(refund.lines)), kind=refund.kind,
         amount=refund.amount, settlement=refund.settlement, paid_at=epoch(refund.at), source=actor.name,
     )  # fmt: skip
+
+
+def _settle_item(hospital: Hospital, refund: RefundData, row: Line, actor: Actor) -> None:
+    database, now = hospital.database, hospital.clock.now()
     if _begun(row):
         desk.open_task(
             database, "refund_after_start", row.department, row.patient, row.id, now, hospital.settings.desk_deadline

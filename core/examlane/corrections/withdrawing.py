@@ -13,7 +13,7 @@ from examlane.corrections.leaving import Leaving
 from examlane.domain import Text
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.hospital import Hospital
-from examlane.orders import patients, snapshot
+from examlane.orders import intake, patients, snapshot
 from examlane.orders.snapshot import Snapshot
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
@@ -78,12 +78,40 @@ def void(
     reissue: bool | None = None,
 ) -> list[ItemStatus]:  # fmt: skip
     """The doctor voids an order. To be re-issued: its places are kept until the end of the next working day; not:
-    they are free at once; not said: kept for some minutes, because most are re-issued at once. Raises like `send_back`.
+    they are free at once; not said: kept for some minutes, because most are re-issued at once. Raises like `send_back`,
+    but of an order that has not come yet the whole is remembered as void: then it is never booked, and nothing returned.
     """
+    if not lines and _void_early(hospital, order, actor, key, reason):
+        return settle_early(hospital, order, actor)
     until = leaving.until_end_of_next_working_day(hospital) if reissue else 0
     if reissue is None:
         until = epoch(hospital.clock.now() + hospital.settings.void_hold)
     return _withdraw(hospital, order, lines, until, actor, key, "voided", reason)
+
+
+def _void_early(hospital: Hospital, order: str, actor: Actor, key: RequestKey | None, reason: str) -> bool:
+    database, now = hospital.database, hospital.clock.now()
+
+    def remember() -> bool:
+        if not intake.void_early(database, order, reason, actor, now):
+            return False
+        receipts.keep(database, key, "voided_order", order, epoch(now))
+        audit.record(database, actor, "order.voided_early", "order", order, epoch(now), reason=reason)
+        return True
+
+    return database.write(remember)
+
+
+def settle_early(hospital: Hospital, order: str, actor: Actor) -> list[ItemStatus]:
+    """Void an order that came at the same moment as its voiding, which neither saw of the other; its items, if it came."""
+    rows = [Line(*row) for row in hospital.database.rows(ITEMS, order)]
+    if any(_is_open(row) for row in rows):
+        try:
+            return _withdraw(hospital, order, (), 0, actor, None, "voided", "voided before it came")
+        except Conflict as conflict:
+            if conflict.code != "order_closed":  # the other of the two was faster
+                raise
+    return status.of_order(hospital, order) if rows else []
 
 
 def make_way(hospital: Hospital, order: str, patient: int, actor: Actor) -> None:

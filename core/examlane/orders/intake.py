@@ -32,6 +32,9 @@ PAID_BEFORE = """SELECT oi.id FROM order_item oi JOIN exam_order o ON o.id = oi.
 JOIN exam_item i ON i.id = oi.item_id WHERE o.number = ? AND i.code = ? AND oi.payment = 'paid' ORDER BY oi.id LIMIT 1"""
 CARRIED = """UPDATE order_item SET payment = 'paid', release = CASE WHEN release = '' THEN ? ELSE release END,
 released_at = coalesce(released_at, ?) WHERE key = ? RETURNING id"""
+VOID_EARLY = """INSERT INTO voided_order (number, reason, actor, voided_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (number) DO NOTHING RETURNING id"""
+IS_VOID = "UPDATE order_item SET state = 'withdrawn', reason = 'voided' WHERE order_id = ? RETURNING id"
 OTHER_PATIENT = Text("就诊号属于另一患者", "the encounter belongs to another patient")
 
 
@@ -126,6 +129,19 @@ def check_replaced(database: Database, order: OrderData, patient: int | None) ->
         raise Conflict("already_replaced", ALREADY_REPLACED, "/replaces")
 
 
+def void_early(database: Database, number: str, reason: str, actor: Actor, now: datetime) -> bool:
+    """Remember that an order is void which has not come yet; False if it has. Inside a write transaction."""
+    if database.value("SELECT 1 FROM exam_order WHERE number = ?", number):
+        return False
+    database.rows(VOID_EARLY, number, reason, actor.name, epoch(now))
+    return True
+
+
+def was_voided(database: Database, number: str) -> bool:
+    """Whether an order was voided, or replaced, before it came."""
+    return bool(database.value("SELECT 1 FROM voided_order WHERE number = ?", number))
+
+
 def record(
     database: Database,
     catalogue: Catalogue,
@@ -147,10 +163,14 @@ def record(
         encounter = _encounter(database, order.encounter, patient)
         encounter_class = database.value("SELECT encounter_class FROM encounter WHERE id = ?", encounter)
         version = _make_room(database, order.number, patient)
-        _store(database, catalogue, settings, order, patient, encounter, encounter_class, version, now)
+        stored = _store(database, catalogue, settings, order, patient, encounter, encounter_class, version, now)
         jobs.mark_due(database, patient, epoch(now))
         if order.carry_payment:
             _carry_payment(database, order, settings, encounter_class, now)
+        if order.replaces:
+            void_early(database, order.replaces, f"replaced by {order.number}", actor, now)
+        if was_voided(database, order.number):
+            database.rows(IS_VOID, stored)
         release.adopt(database, order.number, settings, now, notice)
         audit.record(database, actor, "order.submit", "order", order.number, epoch(now), items=len(order.lines))
         return patient
@@ -201,7 +221,7 @@ def _make_room(database: Database, number: str, patient: int) -> int:
 def _store(
     database: Database, catalogue: Catalogue, settings: Settings, order: OrderData, patient: int, encounter: int,
     encounter_class: str, version: int, now: datetime,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     key = database.insert(
         Order, number=order.number, patient=patient, encounter=encounter,
         ordering_department=order.ordering_department, doctor=order.doctor, priority=order.priority.value,
@@ -213,6 +233,7 @@ def _store(
         rule = "accepted" if order.provisional else settings.release[encounter_class]
         release = _released_by(rule, catalogue.item(line.item), order.verified)
         _insert_line(database, catalogue, order.number, key, patient, line, release, now, order.waits)
+    return key
 
 
 def context_as_data(context: Mapping[str, Fact]) -> dict[str, Any]:

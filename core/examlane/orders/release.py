@@ -24,8 +24,11 @@ JOIN exam_item i ON i.id = oi.item_id JOIN department d ON d.id = i.department_i
 WHERE o.number = ? AND oi.state <> 'cancelled' ORDER BY oi.line"""
 PAY = """UPDATE order_item SET payment = ?, release = CASE WHEN release = '' THEN ? ELSE release END,
 released_at = coalesce(released_at, ?) WHERE id = ? RETURNING id"""
-PAID_SO_FAR = """SELECT amount FROM payment WHERE order_item_id = ? AND kind = 'paid'
-AND id > (SELECT coalesce(max(id), 0) FROM payment WHERE order_item_id = ? AND kind = 'refunded')"""
+PAID_SO_FAR = """SELECT p.amount FROM payment p WHERE p.order_item_id = ? AND p.kind = 'paid' AND NOT EXISTS
+(SELECT 1 FROM payment r WHERE r.order_item_id = p.order_item_id AND r.kind = 'refunded'
+AND (r.paid_at > p.paid_at OR (r.paid_at = p.paid_at AND r.id > p.id)))"""
+NEWEST_REFUND = """SELECT kind, paid_at FROM payment WHERE order_item_id = ? AND kind <> 'paid'
+ORDER BY paid_at DESC, id DESC LIMIT 1"""
 VOID = ("withdrawn", "replaced")
 # Other payable items of the same encounter that are still unpaid: their payments may be on the way.
 UNPAID = """SELECT count(*) FROM order_item oi JOIN exam_order o ON o.id = oi.order_id
@@ -132,11 +135,17 @@ def _pay_item(
     if told and notice is not None:
         notice(item, told)
     covered = due is None or part is None or part >= due
-    if item.payment != "paid" and item.state not in VOID:
+    if item.payment != "paid" and item.state not in VOID and not _refunded_since(database, payment, item):
         rule = settings.release[item.encounter_class] == "paid"
         release = "paid" if rule and covered else ""
         database.rows(PAY, "paid" if covered else "part_paid", release, epoch(now) if release else None, item.id)
     return left if left is None or part is None else left - part
+
+
+def _refunded_since(database: Database, payment: PaymentData, item: Payable) -> bool:
+    """Whether a payment comes after the word that it was, or shall be, given back."""
+    newest = database.row(NEWEST_REFUND, item.id)
+    return newest is not None and newest[0] != "withdrawn" and newest[1] > epoch(payment.paid_at)
 
 
 def _due(database: Database, item: Payable) -> Decimal | None:
@@ -144,7 +153,7 @@ def _due(database: Database, item: Payable) -> Decimal | None:
     price = _amount(item.price)
     if price is None:
         return None
-    paid = (_amount(amount) or Decimal() for (amount,) in database.rows(PAID_SO_FAR, item.id, item.id))
+    paid = (_amount(amount) or Decimal() for (amount,) in database.rows(PAID_SO_FAR, item.id))
     return max(price - sum(paid, Decimal()), Decimal())
 
 

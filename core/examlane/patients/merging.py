@@ -124,6 +124,12 @@ def merge(
     return read(hospital, number)
 
 
+def between(database: Database, keep: Identifier, merged: Identifier) -> int | None:
+    """The merge that made one patient of the two, if it stands."""
+    found: int | None = database.value(MERGED_BEFORE, keep.kind, keep.value, merged.kind, merged.value)
+    return found
+
+
 def undo(hospital: Hospital, number: int, actor: Actor, key: RequestKey | None = None) -> Merge:
     """Make two patients of one again: exactly what was linked goes back, with what has come to its encounters since.
 
@@ -192,7 +198,7 @@ def _merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Acto
     # Who waited for another merge to end reads again whom the identifiers name.
     kept, gone = patients.get(database, keep), patients.get(database, merged)
     if kept == gone:
-        before: int | None = database.value(MERGED_BEFORE, keep.kind, keep.value, merged.kind, merged.value)
+        before = between(database, keep, merged)
         if before is None:
             raise Refused("same_patient", SAME_PATIENT, "/merge")
         receipts.keep(database, key, "merge", str(before), now)

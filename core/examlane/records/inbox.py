@@ -1,4 +1,4 @@
-"""Codes of peers that nobody has explained yet, and the messages that wait until somebody does."""
+"""What comes from peers out of turn: codes that nobody has explained, messages that wait, and those that are too old."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from examlane.errors import NotFound
 from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -25,10 +26,20 @@ RETURNING id"""
 ASSIGN = """INSERT INTO foreign_code (peer, kind, code, name, target, seen, first_seen_at, last_seen_at, mapped_by,
 mapped_at) VALUES (?, ?, ?, '', ?, 0, ?, ?, ?, ?) ON CONFLICT (peer, kind, code) DO UPDATE SET
 target = excluded.target, mapped_by = excluded.mapped_by, mapped_at = excluded.mapped_at RETURNING id"""
+NEWEST = "SELECT made_at FROM newest_message WHERE peer = ? AND subject = ? AND subject_key = ?"
+HEARD = """INSERT INTO newest_message (peer, subject, subject_key, made_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (peer, subject, subject_key) DO UPDATE SET made_at = excluded.made_at
+WHERE newest_message.made_at < excluded.made_at RETURNING id"""
 CODES = """SELECT peer, kind, code, name, target, seen, first_seen_at, last_seen_at, mapped_by, mapped_at
 FROM foreign_code WHERE (? = '' OR peer = ?) ORDER BY target <> '', last_seen_at DESC, id"""
 PARKED = """SELECT id, peer, action, message_id, body, waits_for, received_at FROM parked_message
-WHERE state = 'parked' AND (? = '' OR peer = ?) ORDER BY id"""
+WHERE state = 'parked' AND (? = '' OR peer = ?) AND waits_for LIKE ? ORDER BY id"""
+FAILED = """SELECT id, peer, action, message_id, error, settled_at FROM parked_message
+WHERE state = 'failed' AND (? = '' OR peer = ?) ORDER BY id"""
+REOPEN = """UPDATE parked_message SET state = 'parked', error = '', settled_at = NULL, received_at = ?
+WHERE id = ? AND state = 'failed' RETURNING peer, action, message_id, body, waits_for, received_at"""
+DISCARD = """UPDATE parked_message SET state = 'given_up', body = '', settled_at = ? WHERE id = ? AND state = 'failed'
+RETURNING peer"""
 SETTLE = """UPDATE parked_message SET state = ?, error = ?, settled_at = ?, body = CASE WHEN ? = 'done' THEN '' ELSE body
 END WHERE id = ? AND state = 'parked' RETURNING id"""
 
@@ -71,6 +82,18 @@ class Parked:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message that waited and was refused at last, or waited in vain: a dead letter."""
+
+    id: int
+    peer: str
+    action: str
+    message_id: str
+    error: str
+    failed_at: datetime
+
+
 def note(database: Database, peer: str, missing: Sequence[Missing], now: datetime) -> None:
     """Count codes that came and are not known; inside a write transaction."""
     for each in missing:
@@ -103,6 +126,17 @@ def codes(database: Database, peer: str = "") -> list[CodeRow]:
     ]
 
 
+def is_late(database: Database, peer: str, subject: str, key: str, made_at: datetime) -> bool:
+    """Whether a message about a subject was made before another that came already."""
+    newest: int | None = database.value(NEWEST, peer, subject, key)
+    return newest is not None and newest > epoch(made_at)
+
+
+def heard(database: Database, peer: str, subject: str, key: str, made_at: datetime) -> None:
+    """Remember when the newest message about a subject was made."""
+    database.write(lambda: database.rows(HEARD, peer, subject, key, epoch(made_at)))
+
+
 def park(
     database: Database, peer: str, action: str, key: RequestKey, body: str, missing: Sequence[Missing], now: datetime
 ) -> None:
@@ -119,15 +153,16 @@ def park(
     database.write(store)
 
 
-def parked(database: Database, peer: str = "") -> list[Parked]:
-    """The messages that wait, oldest first."""
-    return [_parked(row) for row in database.rows(PARKED, peer, peer)]
+def parked(database: Database, peer: str = "", order: str = "") -> list[Parked]:
+    """The messages that wait (for `order`, where one is named), oldest first."""
+    wanted = f"%{dump([ORDER, order])}%" if order else "%"
+    return [_parked(row) for row in database.rows(PARKED, peer, peer, wanted)]
 
 
 def ready(database: Database, peer: str, order: str = "") -> list[Parked]:
     """The messages of a peer that wait no longer; of those that name `order` only, when one is given."""
     known = targets(database, peer)
-    waiting = [each for each in parked(database, peer) if not order or Missing(ORDER, order) in each.waits_for]
+    waiting = parked(database, peer, order)
     return [each for each in waiting if all(_arrived(database, known, wanted) for wanted in each.waits_for)]
 
 
@@ -145,7 +180,37 @@ def settle(database: Database, message: int, now: datetime, error: str = "") -> 
     database.write(lambda: database.rows(SETTLE, state, error[:300], epoch(now), state, message))
 
 
-def give_up(database: Database, peer: str, now: datetime) -> int:
+def failed(database: Database, peer: str = "") -> list[Failed]:
+    """The dead letters, oldest first."""
+    rows = database.rows(FAILED, peer, peer)
+    return [Failed(key, whose, action, number, why, instant(at)) for key, whose, action, number, why, at in rows]
+
+
+def reopen(database: Database, message: int, actor: Actor, now: datetime) -> Parked:
+    """Let a dead letter wait again, from now on. Raises `NotFound`."""
+
+    def store() -> Parked:
+        rows = database.rows(REOPEN, epoch(now), message)
+        if not rows:
+            raise NotFound("message", str(message))
+        audit.record(database, actor, "message.reopen", "message", str(message), epoch(now))
+        return _parked((message, *rows[0]))
+
+    return database.write(store)
+
+
+def discard(database: Database, message: int, actor: Actor, now: datetime, reason: str) -> None:
+    """Give a dead letter up, with a reason; its content is emptied. Raises `NotFound`."""
+
+    def store() -> None:
+        if not database.rows(DISCARD, epoch(now), message):
+            raise NotFound("message", str(message))
+        audit.record(database, actor, "message.discard", "message", str(message), epoch(now), reason=reason)
+
+    database.write(store)
+
+
+def give_up(database: Database, now: datetime, peer: str = "") -> int:
     """End the wait of messages whose order has not come within a day; returns how many."""
     late = [
         each

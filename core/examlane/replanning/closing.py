@@ -264,12 +264,12 @@ def lay_down(hospital: Hospital, planned: Planned, number: str, actor: Actor) ->
 def align(hospital: Hospital, days: Sequence[date], resources: Sequence[int]) -> Difference:
     """Bring published slots in line with what holds now, in the caller's write transaction."""
     database, present = hospital.database, calendars.load(hospital.database, hospital.settings.zone)
-    last = database.value("SELECT max(day) FROM slot") or ""
+    last, now = database.value("SELECT max(day) FROM slot") or "", epoch(hospital.clock.now())
     published = [day for day in _published(hospital, days) if day.isoformat() <= last]
     # A day that gets its first slots gets them for everybody: it counts as published from then on.
     if fresh := [day for day in _published(hospital, days) if day.isoformat() > last]:
-        rosters.align(database, present, fresh, None)
-    return rosters.align(database, present, published, resources) if published else Difference({}, {}, ())
+        rosters.align(database, present, fresh, None, now)
+    return rosters.align(database, present, published, resources, now) if published else Difference({}, {}, ())
 
 
 def _published(hospital: Hospital, days: Sequence[date]) -> list[date]:

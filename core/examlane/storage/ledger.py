@@ -267,6 +267,27 @@ class ParkedMessage(Table):
         indexes = ((("peer", "state"), False),)
 
 
+class NewestMessage(Table):
+    """When the newest message that a peer sent about a subject was made: an older one that comes late changes nothing."""
+
+    peer = CharField(max_length=32)
+    subject = CharField(max_length=24)
+    subject_key = CharField(max_length=80)
+    made_at = InstantField()
+
+    class Meta:
+        indexes = ((("peer", "subject", "subject_key"), True),)
+
+
+class VoidedOrder(Table):
+    """An order that was voided or replaced before it came: when it comes it is stored as void."""
+
+    number = CharField(max_length=64, unique=True)
+    reason = CharField(max_length=200, default="")
+    actor = CharField(max_length=64)
+    voided_at = InstantField()
+
+
 class PlacerNumber(Table):
     """The number (医嘱号) under which the ordering system knows a line of an order."""
 

@@ -185,7 +185,7 @@ def publish(hospital: Hospital, days: int) -> int:
     """Create the slots of the coming days."""
     calendar = hospital.calendar
     first = calendar.day_of(hospital.clock.now())
-    return rosters.publish(hospital.database, calendar, days_from(first, days))
+    return rosters.publish(hospital.database, calendar, days_from(first, days), epoch(hospital.clock.now()))
 
 
 def require(world: World, department: str, plugin: str, settings: Mapping[str, Any] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from xml.sax.saxutils import escape
 import pytest
 from flask import Flask
 from lxml import etree
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from examlane import hookimpl
@@ -29,6 +31,7 @@ from examlane_api.hip.frame import Ack
 from examlane_api.hip.outbound import documents
 from examlane_api.hip.outbound.reading import Form, FormItem, Head, Named
 from examlane_api.hip.profiles import Profile
+from tests.api.hip.platforms import FakePlatform
 
 SHARED = os.environ.get("EXAMLANE_SHARED_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data"
 SCHEMAS = Path(SHARED) / "hip"
@@ -203,3 +206,16 @@ def schemas() -> Path:
     if not SCHEMAS.is_dir():
         pytest.skip(f"the standard's schemas are not here: {SCHEMAS}")
     return SCHEMAS
+
+
+@pytest.fixture
+def fake() -> Iterator[FakePlatform]:
+    made = FakePlatform()
+    server = make_server("127.0.0.1", 0, made, threaded=True)
+    made.address = f"http://127.0.0.1:{server.server_port}/hip"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()

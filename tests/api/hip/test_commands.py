@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from examlane import worker
 from examlane_api.cli import cli
 from examlane_api.hip import profiles
 
@@ -37,7 +38,7 @@ def test_a_code_is_mapped_and_what_waited_for_it_is_done(hip_on_sqlite: Any, run
     shown = run("inbox", "--peer", "example")
     assert "US999" in shown
     assert "waits for item US999" in shown
-    assert "1 messages wait" in shown
+    assert "1 messages wait, 0 were refused" in shown
     assert "NOWHERE is no item here" in run("map", "example", "item", "US999", "NOWHERE", fails=True)
     assert "1 of 1 done" in run("map", "example", "item", "US999", "US-HEART")
     assert hip.world.item("1001/1").state == "accepted"
@@ -52,6 +53,26 @@ def test_a_code_that_the_profile_explains_now_is_replayed(hip_on_sqlite: Any, ru
     file = tmp_path / "profiles" / "example.toml"
     file.write_text(file.read_text("utf-8").replace("[items]", '[items]\nUS999 = "US-HEART"'), "utf-8")
     assert "1 of 1 done" in run("replay", "example")
+
+
+def test_a_message_that_was_refused_at_last_is_tried_again_or_given_up(hip_on_sqlite: Any, run: Any) -> None:
+    hip = hip_on_sqlite
+    for code in ("SC08", "SC10"):
+        hip.taken("CheckStatusInfoUpdate", hip.status("1001", code))
+    hip.world.later(hours=25)
+    worker.turn(hip.world.hospital, lambda message: None)
+    shown = run("inbox")
+    assert "refused 1: example CheckStatusInfoUpdate" in shown
+    assert "did not come within 24 hours" in shown
+    assert "0 messages wait, 2 were refused" in shown
+    number = hip.booked("1001")
+    assert "done" in run("retry", "1")
+    assert hip.state(number) == "checked_in"
+    run("discard", "2", "--reason", "已电话核实")
+    assert hip.world.database.row("SELECT state, body FROM parked_message WHERE id = 2") == ("given_up", "")
+    assert hip.world.database.value("SELECT count(*) FROM audit WHERE action LIKE 'message.%'") == 2
+    assert "no message 2 was refused" in run("retry", "2", fails=True)
+    assert "no message 1 was refused" in run("discard", "1", "--reason", "x", fails=True)
 
 
 def test_what_a_platform_would_be_told_is_printed(hip_on_sqlite: Any, run: Any) -> None:

@@ -9,10 +9,14 @@ import pytest
 from lxml import etree
 
 from examlane_api.hip.frame import read_ack
+from tests.api.hip.test_corrections import encounter, merge, person, refund
 
 ODD = ["", " ", "0", "-1", "99999999999999", "2026-01-01", "NaN", "' OR 1=1--", "{{7*7}}", "%s", "../x", "<b>"]
 ODD += ["\u200b", "𠮷", "9" * 300]
-TABLES = ("exam_order", "patient", "encounter", "appointment", "payment", "evidence", "parked_message", "receipt")
+TABLES = (
+    "exam_order", "patient", "encounter", "appointment", "payment", "evidence", "parked_message", "receipt", "order_item",
+    "patient_identifier", "encounter_event", "patient_merge", "voided_order", "audit",
+)  # fmt: skip
 
 
 def damaged(text: str, luck: random.Random) -> str:
@@ -41,7 +45,15 @@ def test_no_damage_makes_a_fault_and_a_refusal_writes_nothing(hip_on_sqlite: Any
     number = hip.booked("1001", "US001", "CT001")
     sound = {
         "CheckAppInfoAdd": lambda: hip.order(f"{luck.randint(2000, 9999)}", "US001", patient=f"P{luck.randint(2, 99)}"),
-        "CheckStatusInfoUpdate": lambda: hip.status("1001", luck.choice(["SC06", "SC08", "SC13"])),
+        "CheckAppInfoUpdate": lambda: hip.order(
+            luck.choice(["1001", "404"]), luck.choice(["US001", "US002"]), active=luck.random() < 0.7, new=False
+        ),
+        "CheckStatusInfoUpdate": lambda: hip.status("1001", luck.choice(["SC06", "SC08", "SC09", "SC13"])),
+        "PatientInfoUpdate": lambda: person(hip, name="李四", phone="13900000000"),
+        "PatientInfoMerge": lambda: merge("P1", f"P{luck.randint(2, 9)}", state=luck.choice(["active", "nullified"])),
+        "InPatientInfoAdd": lambda: encounter(),
+        "DischargeInfoUpdate": lambda: encounter(f"V{luck.randint(2, 9)}", patient=f"P{luck.randint(2, 9)}"),
+        "RefundInfoAdd": lambda: refund(hip, "1001", luck.choice(["requested", "withdrawn", "refunded"])),
         "CheckAppInfoQuery": lambda: hip.order("1001"),
         "PatientInfoRegister": lambda: hip.order("1001", patient=f"P{luck.randint(100, 199)}"),
         "PaymentInfoAdd": lambda: hip.private(
@@ -50,7 +62,7 @@ def test_no_damage_makes_a_fault_and_a_refusal_writes_nothing(hip_on_sqlite: Any
         "CallInfoAdd": lambda: hip.private("CallInfoAdd", f"<call><appointmentNo>{number}</appointmentNo></call>"),
     }
     taken = 0
-    for _ in range(60):
+    for _ in range(90):
         action = luck.choice(sorted(sound))
         document = damaged(sound[action](), luck)
         before = [hip.count(name) for name in TABLES]

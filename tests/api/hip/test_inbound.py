@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from examlane import Finding, FindingKind, OrderView, Text, hookimpl
+from examlane import Finding, FindingKind, OrderView, Text, hookimpl, reporting
 from examlane.appointments import changes
 from examlane.arrival import noshow
+from examlane.domain import EncounterClass
+from examlane.orders.intake import EncounterData, OrderData, OrderLine
+from examlane.orders.patients import Identifier, PatientData
 from examlane.records import inbox
 from examlane.records.audit import Actor
 from examlane.testing.hospital import TESTER
@@ -268,6 +270,18 @@ def test_a_report_before_its_order_waits_for_it(hip: Any) -> None:
     assert hip.world.database.row("SELECT state, body FROM parked_message") == ("done", "")
 
 
+def test_a_report_is_done_whichever_channel_brings_its_order(hip: Any) -> None:
+    hip.taken("CheckStatusInfoUpdate", hip.status("R1", "SC13"))
+    assert service.replay_arrived(hip.world.hospital, {"example": hip.profile}) == 0
+    data = OrderData(
+        "R1", PatientData((Identifier("card", "C1"),), "李四"), EncounterData("V1", EncounterClass.OUTPATIENT), "CLINIC",
+        hip.now, (OrderLine(1, "US-THYROID"),),
+    )  # fmt: skip
+    reporting.submit_order(hip.world.hospital, data, TESTER)
+    assert service.replay_arrived(hip.world.hospital, {"example": hip.profile}) == 1
+    assert hip.world.database.value("SELECT state FROM parked_message") == "done"
+
+
 def test_a_report_whose_order_never_comes_is_given_up_after_a_day(hip: Any) -> None:
     hip.taken("CheckStatusInfoUpdate", hip.status("1001", "SC08"))
     hip.world.later(hours=25)
@@ -398,50 +412,6 @@ def test_our_own_documents_are_held_against_our_own_schema(hip_on_sqlite: Any) -
 
 
 # The table
-
-
-PENDING = {
-    "CheckAppInfoUpdate", "PatientInfoUpdate", "PatientInfoMerge", "InPatientInfoAdd", "TransferInfoAdd", "DischargeInfoAdd",
-    "OutPatientInfoAdd", "RefundInfoAdd", "RefundableInfoQuery",
-}  # fmt: skip
-
-
-def pending(hip: Any) -> Sequence[tuple[str, str]]:
-    """A good document for each action whose command is still to come."""
-    person = hip.order("9001")
-    encounter = f"""<PRPA_IN400001UV xmlns="urn:hl7-org:v3"><id extension="{uuid.uuid4()}"/>
-    <creationTime value="20261123080000"/><controlActProcess><subject><encounterEvent><id><item extension="V1"/></id>
-    <code code="3"/><effectiveTime><low value="20261123080000"/><high value="20261123080000"/></effectiveTime><subject>
-    <patient><id><item root="2.16.156.10011.2.5.1.4" extension="P1"/></id>
-    <patientPerson><name><item><part value="张三"/></item></name></patientPerson></patient></subject></encounterEvent>
-    </subject></controlActProcess></PRPA_IN400001UV>"""
-    merge = f"""<PRPA_IN201304UV02 xmlns="urn:hl7-org:v3"><id extension="{uuid.uuid4()}"/><controlActProcess><subject>
-    <registrationEvent><subject1><patient><id><item root="2.16.156.10011.2.5.1.4" extension="P1"/></id></patient></subject1>
-    <replacementOf><priorRegistration><subject1><priorRegisteredRole>
-    <id><item root="2.16.156.10011.2.5.1.4" extension="P2"/></id></priorRegisteredRole></subject1></priorRegistration>
-    </replacementOf></registrationEvent></subject></controlActProcess></PRPA_IN201304UV02>"""
-    refund = "<refund><orderNo>1001</orderNo><kind>requested</kind><at>20261123080000</at></refund>"
-    return [
-        ("CheckAppInfoUpdate", hip.order("1001", active=False, new=False)),
-        ("PatientInfoUpdate", person),
-        ("PatientInfoMerge", merge),
-        *((name, encounter) for name in ("InPatientInfoAdd", "TransferInfoAdd", "DischargeInfoAdd", "OutPatientInfoAdd")),
-        ("RefundInfoAdd", hip.private("RefundInfoAdd", refund)),
-        ("RefundableInfoQuery", hip.private("RefundableInfoQuery", "<orderNo>1001</orderNo>")),
-    ]  # fmt: skip
-
-
-def test_what_is_not_served_yet_is_read_and_refused_never_taken(hip_on_sqlite: Any) -> None:
-    hip = hip_on_sqlite
-    hip.booked("1001")
-    before = rows(hip, "appointment", "order_item", "patient", "encounter", "payment", "audit")
-    sent = pending(hip)
-    assert {action for action, _ in sent} == PENDING
-    for action, message in sent:
-        ack = hip.send(action, message)
-        assert not ack.taken, action
-        assert codes(ack) == ["not_served_yet"], (action, ack.details)
-    assert rows(hip, "appointment", "order_item", "patient", "encounter", "payment", "audit") == before
 
 
 def test_every_action_has_a_permission() -> None:

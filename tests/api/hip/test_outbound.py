@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import gzip
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from werkzeug import Request, Response
-from werkzeug.serving import make_server
 
 from examlane.appointments import changes, choosing
 from examlane.arrival import noshow
@@ -29,6 +26,7 @@ from examlane_api.hip.outbound import documents, sending
 from examlane_api.hip.outbound.reading import Exam, Form, FormItem, Frame, Head, Named, ResourceDay
 from examlane_api.hip.outbound.sending import Outgoing, Platform, platform_send
 from examlane_api.hip.service import PRIVATE_SCHEMA
+from tests.api.hip.platforms import FakePlatform, ack_of, entry
 
 # Any text that the database may hold: also characters that XML cannot carry.
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -293,62 +291,12 @@ def test_what_was_only_held_is_never_told(hip: Any) -> None:
 
 
 def test_a_days_rosters_are_told(hip: Any, schemas: Path) -> None:
-    [outgoing] = sending.of_day(hip.world.hospital, hip.profile, date(2026, 11, 23), "US", new=True)
+    [outgoing] = sending.of_day(hip.world.hospital, hip.profile, date(2026, 11, 23), "US", new=True, event="e-1")
     assert problems(etree.fromstring(outgoing.text), "SourceAndScheduleInfoAdd", schemas) == []
-    assert sending.of_day(hip.world.hospital, hip.profile, date(2026, 11, 22), "US", new=False) == []
+    assert sending.of_day(hip.world.hospital, hip.profile, date(2026, 11, 22), "US", new=False, event="e-1") == []
 
 
 # Delivery
-
-
-def ack_of(document: str, kind: str = "AA", target: str = "") -> str:
-    sent = frame.read(document, UTC).message_id
-    said = frame.Ack(kind == "AA", (frame.Detail("x", "已收到" if kind == "AA" else "科室不存在"),), target or sent)
-    return frame.write_ack(said, "1" * 32, "20261123080000", "HIP0001", "EXAMLANE")
-
-
-@dataclass
-class FakePlatform:
-    """A platform that answers as it is told to, and remembers what it got."""
-
-    address: str = ""
-    behave: Callable[[str, str], str] = field(default=lambda action, document: ack_of(document))
-    got: list[tuple[str, str]] = field(default_factory=list)
-    envelopes: list[bytes] = field(default_factory=list)
-    authorizations: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    raw: tuple[int, bytes] | None = None
-
-    def __call__(self, environ: Any, start: Any) -> Any:
-        request = Request(environ)
-        self.envelopes.append(request.get_data())
-        self.authorizations.append(request.headers.get("Authorization", ""))
-        time.sleep(self.seconds)
-        if self.raw is not None:
-            return Response(self.raw[1], self.raw[0], content_type="text/xml")(environ, start)
-        root = etree.fromstring(self.envelopes[-1])
-        message = root[-1][0]
-        action, document = (str(each.text) for each in message)
-        self.got.append((action, document))
-        namespace, soap = etree.QName(message).namespace, etree.QName(root).namespace
-        name = etree.QName(message).localname
-        result = f"<HIPMessageServerResult><![CDATA[{self.behave(action, document)}]]></HIPMessageServerResult>"
-        body = f'<s:Envelope xmlns:s="{soap}"><s:Body><t:{name}Response xmlns:t="{namespace}">{result}'
-        body += f"</t:{name}Response></s:Body></s:Envelope>"
-        return Response(body, content_type="text/xml; charset=utf-8")(environ, start)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakePlatform]:
-    made = FakePlatform()
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    made.address = f"http://127.0.0.1:{server.server_port}/hip"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def platform(hip: Any, fake: FakePlatform, **more: Any) -> Platform:
@@ -414,6 +362,31 @@ def test_garbage_is_no_answer(hip_on_sqlite: Any, fake: FakePlatform, outgoing: 
         peer.send(outgoing)
 
 
+def test_an_answer_without_end_is_no_answer(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+    fake.raw = (200, b"<x>" + b"a" * (2 << 20) + b"</x>")
+    with platform(hip_on_sqlite, fake) as peer, pytest.raises(events.Unreachable, match="larger than 1048576"):
+        peer.send(outgoing)
+
+
+def test_an_answer_that_drips_is_no_answer(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+    fake.drips = 20
+    with platform(hip_on_sqlite, fake) as peer, pytest.raises(events.Unreachable, match="took longer"):
+        peer.send(outgoing)
+
+
+def test_an_answer_that_breaks_off_is_no_answer(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+    fake.claims = 9999
+    with platform(hip_on_sqlite, fake) as peer, pytest.raises(events.Unreachable):
+        peer.send(outgoing)
+
+
+def test_an_answer_that_is_zipped_is_read_and_bounded(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+    fake.raw = (200, gzip.compress(b"<x>" + b"a" * (64 << 20)))
+    fake.encoding = "gzip"
+    with platform(hip_on_sqlite, fake) as peer, pytest.raises(events.Unreachable, match="larger than 1048576"):
+        peer.send(outgoing)
+
+
 def test_a_slow_platform_is_no_answer_in_time(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
     fake.seconds = 2.0
     began = time.monotonic()
@@ -433,8 +406,9 @@ def test_what_breaks_the_standard_is_not_sent(
 ) -> None:
     hip_on_sqlite.profile = replace(hip_on_sqlite.profile, schemas=str(schemas))
     with platform(hip_on_sqlite, fake) as peer:
-        with pytest.raises(ValueError, match="breaks its schema"):
+        with pytest.raises(events.Declined, match="breaks its schema") as refused:
             peer.send(replace(outgoing, text=outgoing.text.replace('code="active"', 'code="perhaps"')))
+        assert "perhaps" in refused.value.sent.request
         assert fake.got == []
         peer.send(outgoing)
 
@@ -454,6 +428,11 @@ def test_events_reach_the_platform_in_order_and_again_until_it_has_answered(hip:
             hip.world.clock.advance(timedelta(hours=1))
             events.deliver_due(database, send, epoch(hip.now))
     assert database.value("SELECT count(*) FROM event WHERE sent_at IS NULL") == 0
+    archived = database.rows("SELECT outcome, request, answer FROM delivery WHERE request <> '' ORDER BY id")
+    assert (archived[0][0], archived[-1][0]) == ("unreachable", "taken")
+    _outcome, request, answer = archived[-1]
+    assert request == "\n".join(document for _, document in fake.got[-2:])
+    assert answer == "\n".join(ack_of(document) for _, document in fake.got[-2:])
     assert [action for action, _ in fake.got] == [
         "CheckAppointStatusInfoAdd", "CheckStatusInfoUpdate", "CheckAppointStatusInfoUpdate", "CheckStatusInfoUpdate",
     ]  # fmt: skip
@@ -462,7 +441,7 @@ def test_events_reach_the_platform_in_order_and_again_until_it_has_answered(hip:
 def test_an_event_that_is_sent_twice_is_the_same_document(hip: Any, fake: FakePlatform) -> None:
     number = hip.booked("1001")
     row = {"appointment": number, "version": 1, "starts_at": "", "reason": ""}
-    to = _entry("example", fake.address)
+    to = entry("example", fake.address)
     message = events.Message(1, to, "e-1", "appointment", number, 1, "appointment.booked", row, 1)
     outbound = replace(hip.profile.outbound, address=fake.address)
     with platform_send(hip.world.hospital, {"example": replace(hip.profile, outbound=outbound)}, _nobody) as send:
@@ -472,15 +451,29 @@ def test_an_event_that_is_sent_twice_is_the_same_document(hip: Any, fake: FakePl
     assert fake.got[:2] == fake.got[2:]
 
 
+def test_what_was_taken_before_a_refusal_is_archived_with_it(hip_on_sqlite: Any, fake: FakePlatform) -> None:
+    hip = hip_on_sqlite
+    number = hip.booked("1001")
+    fake.behave = lambda action, document: ack_of(document, "AE" if action == "CheckStatusInfoUpdate" else "AA")
+    row = {"appointment": number, "version": 1, "starts_at": "", "reason": ""}
+    message = events.Message(
+        1, entry("example", fake.address), "e-1", "appointment", number, 1, "appointment.booked", row, 1
+    )
+    profiles = {"example": replace(hip.profile, outbound=replace(hip.profile.outbound, address=fake.address))}
+    with (
+        platform_send(hip.world.hospital, profiles, _nobody) as send,
+        pytest.raises(events.Declined, match="科室不存在") as refused,
+    ):
+        send(message)
+    assert refused.value.sent.request == "\n".join(document for _, document in fake.got)
+    assert refused.value.sent.answer.count("<MCCI_IN000002UV01") == 2
+
+
 def test_other_peers_are_told_as_before(hip_on_sqlite: Any) -> None:
     heard: list[str] = []
     with platform_send(hip_on_sqlite.world.hospital, {}, lambda message: heard.append(message.peer)) as send:
-        send(events.Message(1, _entry("his", "http://x"), "e", "appointment", "A", 1, "appointment.booked", {}, 1))
+        send(events.Message(1, entry("his", "http://x"), "e", "appointment", "A", 1, "appointment.booked", {}, 1))
     assert heard == ["his"]
-
-
-def _entry(code: str, address: str) -> events.PeerEntry:
-    return events.PeerEntry(1, code, "webhook", address, 3, ())
 
 
 def _nobody(message: Any) -> None:

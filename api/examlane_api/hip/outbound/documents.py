@@ -176,7 +176,7 @@ def _slot(profile: Profile, day: ResourceDay) -> etree._Element:
         make("totalNumber", value=str(total)),
         make("deptId", _item(DEPARTMENT_ROOT, profile.department_code(day.department.code))),
         make("code", _display("普通号"), code="1", codeSystem="2.16.156.10011.2.3.2.60", codeSystemName="号别"),
-        make("statusCode"),
+        _words("statusCode", "inactive" if day.shut else ""),
         make("effectiveTime"),
         make("priorityCode"),
         make("directTarget", entity, typeCode="DIR"),
@@ -345,6 +345,12 @@ def _plain(extension: str) -> etree._Element:
 
 def _item(root: str, extension: str) -> etree._Element:
     return make("item", root=root, extension=printable(extension))
+
+
+def _words(name: str, text: str) -> etree._Element:
+    found = make(name)
+    found.text = text or None
+    return found
 
 
 def _display(words: str) -> etree._Element:

@@ -26,8 +26,8 @@ CHANGED = """SELECT v.at, v.actor, v.start_at FROM appointment_version v JOIN ap
 WHERE a.number = ? AND v.version = ?"""
 WAS_BOOKED = """SELECT count(*) FROM appointment_version v JOIN appointment a ON a.id = v.appointment_id
 WHERE a.number = ? AND v.version < ? AND v.state = 'booked'"""
-SLOTS = """SELECT s.start_at, s.end_at, s.capacity + s.extra, s.capacity + s.extra - s.taken FROM slot s
-WHERE s.resource_id = ? AND s.day = ? AND s.closed = 0 AND s.capacity + s.extra > 0 ORDER BY s.start_at, s.id"""
+SLOTS = """SELECT s.start_at, s.closed, s.capacity + s.extra, s.capacity + s.extra - s.taken FROM slot s
+WHERE s.resource_id = ? AND s.day = ? AND s.closed <= ? AND s.capacity + s.extra > 0 ORDER BY s.start_at, s.id"""
 RESOURCES = """SELECT r.id, r.code, r.name, d.code, d.name FROM resource r JOIN resource_group g ON g.id = r.group_id
 JOIN department d ON d.id = g.department_id WHERE r.is_active = 1 AND (d.code = ? OR r.code = ?) ORDER BY r.code"""
 FORM = """SELECT o.number, o.ordered_at, o.doctor, o.ordering_department, w.name, o.priority, o.context, o.note,
@@ -37,6 +37,7 @@ JOIN department w ON w.code = o.ordering_department WHERE o.number = ?"""
 FORM_ITEMS = """SELECT coalesce(n.number, oi.key), i.code, i.name, d.code, d.name, oi.state, oi.release FROM order_item oi
 JOIN exam_order o ON o.id = oi.order_id JOIN exam_item i ON i.id = oi.item_id JOIN department d ON d.id = i.department_id
 LEFT JOIN placer_number n ON n.order_number = o.number AND n.line = oi.line WHERE o.number = ? ORDER BY oi.id"""
+Period = tuple[datetime, datetime]
 AUTOMATIC = "自动预约"
 VOID = frozenset({"cancelled", "withdrawn", "replaced"})
 
@@ -87,12 +88,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ResourceDay:
-    """What a resource offers on one day."""
+    """What a resource offers on one day; `shut`: it offered that, and is closed now."""
 
     resource: Named
     department: Named
     day: date
     frames: tuple[Frame, ...]
+    shut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +172,32 @@ def was_booked(database: Database, number: str, version: int) -> bool:
     return bool(database.value(WAS_BOOKED, number, version))
 
 
-def resource_days(hospital: Hospital, day: date, *, department: str = "", resource: str = "") -> list[ResourceDay]:
-    """What the resources of a department, or one resource, offer on a day; those that are shut are left out."""
+def resource_days(
+    hospital: Hospital, day: date, *, department: str = "", resource: str = "", shut: bool = False
+) -> list[ResourceDay]:
+    """What the resources of a department, or one resource, offer on a day; what is shut is left out, or has no free seat."""
     rows = hospital.database.rows(RESOURCES, department, resource)
     days = [
-        ResourceDay(Named(code, name), Named(where, where_name), day, _frames(hospital, key, day))
+        _day(Named(code, name), Named(where, where_name), day, _slots(hospital, key, day, shut))
         for key, code, name, where, where_name in rows
     ]
     return [each for each in days if each.frames]
 
 
-def _frames(hospital: Hospital, resource: int, day: date) -> tuple[Frame, ...]:
+def _slots(hospital: Hospital, resource: int, day: date, shut: bool) -> list[tuple[Period, bool, int, int]]:
+    rows = hospital.database.rows(SLOTS, resource, day.isoformat(), int(shut))
+    return [(hospital.calendar.period(instant(start)), bool(closed), seats, free) for start, closed, seats, free in rows]
+
+
+def _day(resource: Named, department: Named, day: date, slots: Sequence[tuple[Period, bool, int, int]]) -> ResourceDay:
     """Slots added up to the periods that patients are told."""
-    seats: dict[tuple[datetime, datetime], list[int]] = {}
-    for start, _end, all_seats, free in hospital.database.rows(SLOTS, resource, day.isoformat()):
-        sums = seats.setdefault(hospital.calendar.period(instant(start)), [0, 0])
-        sums[0] += all_seats
-        sums[1] += free
-    return tuple(Frame(since, until, total, free) for (since, until), (total, free) in sorted(seats.items()))
+    sums: dict[Period, list[int]] = {}
+    for period, closed, seats, free in slots:
+        total = sums.setdefault(period, [0, 0])
+        total[0] += seats
+        total[1] += 0 if closed else free
+    frames = tuple(Frame(since, until, seats, free) for (since, until), (seats, free) in sorted(sums.items()))
+    return ResourceDay(resource, department, day, frames, bool(slots) and all(closed for _, closed, _, _ in slots))
 
 
 def form(hospital: Hospital, number: str) -> Form:

@@ -20,6 +20,7 @@ from examlane_api.hip import frame
 from examlane_api.hip.contract import BINDINGS, NAMES, render
 from examlane_api.hip.frame import Ack
 from examlane_api.hip.outbound import documents, reading
+from examlane_api.hip.outbound.bounded import BoundedTransport, Unbounded
 from examlane_api.hip.outbound.reading import Exam, Head
 from examlane_api.hip.profiles import Profile
 from examlane_api.soap.faults import SoapVersion
@@ -27,6 +28,8 @@ from examlane_api.soap.faults import SoapVersion
 ENDED = frozenset({
     "appointment.cancelled", "appointment.expired", "appointment.replaced", "appointment.suspended",
 })  # fmt: skip
+SCHEDULES = {"schedule.published": True, "schedule.changed": False}
+"""What is told of rosters, and whether they are new."""
 STEPS = {"appointment.checked_in": "registered", "appointment.no_show": "no_show"}
 
 
@@ -40,6 +43,9 @@ class Outgoing:
 
 def of_event(hospital: Hospital, profile: Profile, message: Message) -> list[Outgoing]:
     """What an event means to the platform; nothing for what it need not hear. The same event gives the same documents."""
+    if message.kind in SCHEDULES:
+        day, department = date.fromisoformat(message.payload["day"]), message.payload["department"]
+        return of_day(hospital, profile, day, department, new=SCHEDULES[message.kind], event=message.event_id)
     if message.subject != "appointment":
         return []
     version = int(message.payload["version"])
@@ -70,13 +76,17 @@ def of_appointment(
     return []
 
 
-def of_day(hospital: Hospital, profile: Profile, day: date, department: str, *, new: bool) -> list[Outgoing]:
-    """The rosters of a department on a day, as SourceAndScheduleInfoAdd (`new`) or Update; nothing if it is shut."""
-    days = reading.resource_days(hospital, day, department=department)
+def of_day(
+    hospital: Hospital, profile: Profile, day: date, department: str, *, new: bool, event: str
+) -> list[Outgoing]:
+    """The rosters of a department on a day, as they are now: SourceAndScheduleInfoAdd (`new`) or Update.
+
+    Nothing where there is no roster. The same content for the same event has the same number.
+    """
+    days = reading.resource_days(hospital, day, department=department, shut=not new)
     if not days:
         return []
-    now = hospital.clock.now()
-    head = Head(frame.derived_id(profile.code, "schedule", department, str(day), frame.stamp(now, profile.timezone)), now)
+    head = Head(frame.derived_id(event, repr(days)), hospital.clock.now())
     root = documents.schedule(profile, head, days, new=new)
     return [Outgoing(f"SourceAndScheduleInfo{'Add' if new else 'Update'}", frame.to_text(root))]
 
@@ -114,8 +124,8 @@ class Platform:
     def send(self, outgoing: Outgoing) -> Ack:
         """Deliver one document.
 
-        Raises `Declined` (AE), `Unreachable` where it is down, slow or answers what is no acknowledgement, and
-        `ValueError` where the document breaks its schema.
+        Raises `Declined` where it answers AE or the document breaks its schema, and `Unreachable` where it is down, slow
+        or answers what is no acknowledgement.
         """
         self._check(outgoing)
         operation = NAMES[1] if outgoing.action == "NoShowInfoAdd" else self._profile.operation
@@ -123,7 +133,7 @@ class Platform:
         first, second = self._profile.parameters
         try:
             said = self._service()[operation](**{first: outgoing.action, second: content})
-        except (requests.RequestException, zeep.exceptions.Error, etree.XMLSyntaxError) as error:
+        except (requests.RequestException, zeep.exceptions.Error, etree.XMLSyntaxError, Unbounded) as error:
             raise Unreachable(f"{self._profile.code}: {type(error).__name__}: {error}"[:200], Sent(outgoing.text)) from error
         return self._acknowledged(outgoing, said)
 
@@ -148,7 +158,8 @@ class Platform:
             return
         document = frame.read(outgoing.text, self._profile.timezone)
         if problems := frame.problems(document, folder / f"{outgoing.action}.xsd"):
-            raise ValueError(f"{outgoing.action} breaks its schema: {problems[0][0]}: {problems[0][1]}")
+            why = f"{outgoing.action} breaks its schema: {problems[0][0]}: {problems[0][1]}"
+            raise Declined(why[:200], Sent(outgoing.text))
 
     def _service(self) -> Any:
         """One client a thread, whose connection stays open."""
@@ -164,10 +175,7 @@ class Platform:
         if outbound.user:
             session.auth = (outbound.user, outbound.password)
         version = SoapVersion.V12 if outbound.soap == "1.2" else SoapVersion.V11
-        transport = zeep.Transport(  # type: ignore[no-untyped-call]
-            session=session, timeout=outbound.connect_seconds,
-            operation_timeout=(outbound.connect_seconds, outbound.answer_seconds),
-        )  # fmt: skip
+        transport = BoundedTransport(session, outbound.connect_seconds, outbound.answer_seconds)
         settings = zeep.Settings(forbid_dtd=True, forbid_external=True, strict=True)
         wsdl = io.BytesIO(render(profile, frozenset({version}), outbound.address))
         client = zeep.Client(wsdl, transport=transport, settings=settings)  # type: ignore[no-untyped-call]
@@ -187,8 +195,21 @@ def platform_send(hospital: Hospital, profiles: Mapping[str, Profile], otherwise
             platform = platforms.get(message.peer)
             if platform is None:
                 return otherwise(message)
-            told = of_event(hospital, profiles[message.peer], message)
-            answers = [platform.send(outgoing) for outgoing in told]
-            return Sent("\n".join(each.text for each in told), "\n".join("AA" for _ in answers))
+            return _send_all(platform, of_event(hospital, profiles[message.peer], message))
 
         yield send
+
+
+def _send_all(platform: Platform, told: Sequence[Outgoing]) -> Sent:
+    """Deliver an event's documents one after the other; what went and came before a failure is archived with it."""
+    done: list[Sent] = []
+    for outgoing in told:
+        try:
+            done.append(Sent(outgoing.text, platform.send(outgoing).text))
+        except (Declined, Unreachable) as error:
+            raise type(error)(str(error), _together([*done, error.sent])) from error
+    return _together(done)
+
+
+def _together(exchanges: Sequence[Sent]) -> Sent:
+    return Sent("\n".join(each.request for each in exchanges), "\n".join(each.answer for each in exchanges))

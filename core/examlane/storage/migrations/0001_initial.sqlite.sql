@@ -152,6 +152,8 @@ CREATE INDEX "merge_overlap_task_id" ON "merge_overlap" ("task_id");
 CREATE TABLE "missed_visit" ("id" INTEGER NOT NULL PRIMARY KEY, "appointment_id" INTEGER NOT NULL, "patient_id" INTEGER NOT NULL, "department" VARCHAR(32) NOT NULL, "start_at" INTEGER NOT NULL, "end_at" INTEGER NOT NULL, "excluded" VARCHAR(16) NOT NULL, "recorded_at" INTEGER NOT NULL, "withdrawn_at" INTEGER, "withdrawn_by" VARCHAR(64) NOT NULL, FOREIGN KEY ("appointment_id") REFERENCES "appointment" ("id"), FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"));
 CREATE INDEX "missed_visit_appointment_id" ON "missed_visit" ("appointment_id");
 CREATE INDEX "missed_visit_patient_id" ON "missed_visit" ("patient_id");
+CREATE TABLE "newest_message" ("id" INTEGER NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "subject" VARCHAR(24) NOT NULL, "subject_key" VARCHAR(80) NOT NULL, "made_at" INTEGER NOT NULL);
+CREATE UNIQUE INDEX "newest_message_peer_subject_subject_key" ON "newest_message" ("peer", "subject", "subject_key");
 CREATE TABLE "no_show_restriction" ("id" INTEGER NOT NULL PRIMARY KEY, "patient_id" INTEGER NOT NULL, "department" VARCHAR(32) NOT NULL, "state" VARCHAR(16) NOT NULL, "from_at" INTEGER NOT NULL, "until_at" INTEGER NOT NULL, "threshold" INTEGER NOT NULL, "visits" TEXT NOT NULL, "appeal" VARCHAR(200) NOT NULL, "appealed_at" INTEGER, "appealed_by" VARCHAR(64) NOT NULL, "decision" VARCHAR(8) NOT NULL, "decision_reason" VARCHAR(200) NOT NULL, "decided_at" INTEGER, "decided_by" VARCHAR(64) NOT NULL, FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"));
 CREATE INDEX "no_show_restriction_patient_id" ON "no_show_restriction" ("patient_id");
 CREATE INDEX "no_show_restriction_patient_id_department" ON "no_show_restriction" ("patient_id", "department");
@@ -230,6 +232,8 @@ CREATE INDEX "suspension_visit_suspension_id_outcome_position" ON "suspension_vi
 CREATE TABLE "tick" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(32) NOT NULL, "due_at" INTEGER NOT NULL);
 CREATE UNIQUE INDEX "tick_name" ON "tick" ("name");
 CREATE TABLE "transfer" ("id" INTEGER NOT NULL PRIMARY KEY, "kind" VARCHAR(16) NOT NULL, "system" VARCHAR(32) NOT NULL, "department" VARCHAR(32) NOT NULL, "complete" INTEGER NOT NULL, "actor" VARCHAR(64) NOT NULL, "started_at" INTEGER NOT NULL, "finished_at" INTEGER, "report" TEXT NOT NULL);
+CREATE TABLE "voided_order" ("id" INTEGER NOT NULL PRIMARY KEY, "number" VARCHAR(64) NOT NULL, "reason" VARCHAR(200) NOT NULL, "actor" VARCHAR(64) NOT NULL, "voided_at" INTEGER NOT NULL);
+CREATE UNIQUE INDEX "voided_order_number" ON "voided_order" ("number");
 CREATE TABLE "waiting_item" ("id" INTEGER NOT NULL PRIMARY KEY, "entry_id" INTEGER NOT NULL, "order_item_id" INTEGER NOT NULL, "active" INTEGER NOT NULL, FOREIGN KEY ("entry_id") REFERENCES "waiting_entry" ("id"), FOREIGN KEY ("order_item_id") REFERENCES "order_item" ("id"));
 CREATE INDEX "waiting_item_entry_id" ON "waiting_item" ("entry_id");
 CREATE INDEX "waiting_item_order_item_id" ON "waiting_item" ("order_item_id");

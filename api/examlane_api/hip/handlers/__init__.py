@@ -1,0 +1,1 @@
+"""What documents do here, by what they are about. Handlers translate; the core decides."""
