@@ -17,6 +17,7 @@ from examlane.errors import InvalidInput, NotFound
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import Snapshot
+from examlane.outbound import order_items
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -153,6 +154,7 @@ def _settle_item(hospital: Hospital, refund: RefundData, row: Line, actor: Actor
         desk.open_task(
             database, "refund_after_start", row.department, row.patient, row.id, now, hospital.settings.desk_deadline
         )
+        order_items.tell_refund(database, row.key, refund.order, row.line, False, "exam_started", epoch(now))
     elif refund.kind == WITHDRAWN:
         rule = hospital.settings.release[database.value(CLASS, refund.order)] == "paid"
         database.rows(PAY_AGAIN, int(rule), row.id)

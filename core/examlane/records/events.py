@@ -116,6 +116,12 @@ def emit(
             )  # fmt: skip
 
 
+def wanted(database: Database) -> frozenset[str]:
+    """The kinds that some peer names: of nothing else need personal payloads be made."""
+    named = database.rows("SELECT event_types FROM peer WHERE enabled = 1 AND event_types <> '[]'")
+    return frozenset(kind for (kinds,) in named for kind in json.loads(kinds))
+
+
 def deliver_due(database: Database, send: Send, now: int) -> int:
     """Send what is due, in order per subject and peer; returns how many arrived. Each is claimed with a lease."""
     peers = {peer.id: peer for peer in _peers(database)}
