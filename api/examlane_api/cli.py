@@ -28,8 +28,7 @@ from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.rules import rules
 from examlane_api.hip import profiles
-from examlane_api.hip.outbound.sending import platform_send
-from examlane_api.peers import webhook_send
+from examlane_api.outbound.adapters import sender
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,8 +74,7 @@ def work(once: bool) -> None:
     here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        webhooks = webhook_send(here.clock, keyring.from_environment())
-        with platform_send(here, profiles.from_environment(), webhooks) as send:
+        with sender(here, keyring.from_environment(), profiles.from_environment()) as send:
             worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
     except KeyboardInterrupt:
         stop.set()

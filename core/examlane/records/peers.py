@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,9 @@ created_at, sealed"""
 WAITING = """SELECT p.code, sum(CASE WHEN e.dead = 0 THEN 1 ELSE 0 END), sum(e.dead), min(e.created_at)
 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.discarded_at IS NULL GROUP BY p.code"""
 LIVE_KEYS = 2
+FOLDER = "folder"
+PLACE = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
+"""A folder of a peer, below the one that the setting names: nothing leads out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def add(
     event_types: Sequence[str] = (), timeout_seconds: int = 10, sealed: str = "",
 ) -> None:  # fmt: skip
     """Register a peer; it is owed what happens from now on. Raises `InvalidInput`, `Conflict`."""
-    _check(address, timeout_seconds)
+    _check(kind, address, timeout_seconds)
 
     def store() -> None:
         if database.value("SELECT 1 FROM peer WHERE code = ?", code):
@@ -87,12 +91,12 @@ def change(
 
     Raises `NotFound`, `InvalidInput`.
     """
-    _check(address, timeout_seconds)
 
     def store() -> None:
-        row = database.row("SELECT event_types, enabled FROM peer WHERE code = ?", code)
+        row = database.row("SELECT event_types, enabled, kind FROM peer WHERE code = ?", code)
         if row is None:
             raise NotFound("peer", code)
+        _check(row[2], address, timeout_seconds)
         kinds = row[0] if event_types is None else dump(sorted(event_types))
         on = row[1] if enabled is None else int(enabled)
         anew = on and (not row[1] or kinds != row[0])
@@ -121,9 +125,11 @@ def add_key(database: Database, code: str, sealed: str, actor: Actor, now: datet
     database.write(store)
 
 
-def _check(address: str | None, timeout_seconds: int | None) -> None:
+def _check(kind: str, address: str | None, timeout_seconds: int | None) -> None:
     problems = []
-    if address is not None and not _is_http(address):
+    if kind == FOLDER and address is not None and not PLACE.fullmatch(address):
+        problems.append(("/address", Text("须为交换目录下的文件夹名", "must be a folder's name below the exchange folder")))
+    elif kind != FOLDER and address is not None and not _is_http(address):
         problems.append(("/address", Text("须为 http 或 https 地址", "must be an http or https address")))
     if timeout_seconds is not None and not 1 <= timeout_seconds <= 120:
         problems.append(("/timeout_seconds", Text("须在 1–120 之间", "must be from 1 to 120")))

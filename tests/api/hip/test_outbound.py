@@ -472,6 +472,21 @@ def test_an_event_that_is_sent_twice_is_the_same_document(hip: Any, fake: FakePl
     assert fake.got[:2] == fake.got[2:]
 
 
+def test_a_request_is_shown_as_it_would_be_sent_and_nothing_is(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+    with platform(hip_on_sqlite, fake) as peer:
+        head, _, envelope = peer.shown(outgoing).partition("\n\n")
+        assert fake.got == []
+        peer.send(outgoing)
+    message = etree.fromstring(envelope).find(".//{*}message")
+    assert head == f"POST {fake.address}"
+    assert [(outgoing.action, message.text)] == fake.got
+
+
+def test_an_event_that_names_no_version_tells_a_platform_nothing(hip_on_sqlite: Any) -> None:
+    told = events.Message(1, _entry("his", "http://x"), "e", "appointment", "A", 1, "ward.answered", {"answer": "ready"}, 1)
+    assert sending.of_event(hip_on_sqlite.world.hospital, hip_on_sqlite.profile, told) == []
+
+
 def test_other_peers_are_told_as_before(hip_on_sqlite: Any) -> None:
     heard: list[str] = []
     with platform_send(hip_on_sqlite.world.hospital, {}, lambda message: heard.append(message.peer)) as send:
