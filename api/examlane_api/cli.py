@@ -26,9 +26,12 @@ from examlane_api.commands.hip import hip
 from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
+from examlane_api.commands.reconciliation import reconcile, set_lists
 from examlane_api.commands.rules import rules
+from examlane_api.commands.views import views
 from examlane_api.hip import profiles
 from examlane_api.outbound.adapters import sender
+from examlane_api.outbound.lists import open_lists
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,7 +78,7 @@ def work(once: bool) -> None:
     try:
         # Only an idle turn wants to wait: then everything due is done.
         with sender(here, keyring.from_environment(), profiles.from_environment()) as send:
-            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait)
+            worker.run(here, send, (lambda seconds: seconds > 0) if once else stop.wait, open_lists(here))
     except KeyboardInterrupt:
         stop.set()
 
@@ -131,8 +134,12 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, events, hip, peers, plugins, rules, providers, importing, export):
+for group in (clients, events, hip, peers, plugins, rules, providers, importing, export, views):
     cli.add_command(group)
+
+
+for command in (reconcile, set_lists):
+    peers.add_command(command)
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from examlane.extension import shadow
 from examlane.golive import differences
 from examlane.hospital import Hospital
 from examlane.planning.constraints import audiences
+from examlane.reconciliation import comparing
+from examlane.reconciliation.entries import Open
 from examlane.records import events, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
@@ -27,6 +29,7 @@ SWEEP_SECONDS = 60
 PUBLISH_SECONDS = 3600
 RESTRICTIONS_SECONDS = 600
 COMPARE_SECONDS = 86_400
+RECONCILE_SECONDS = 3600
 FORGET_SECONDS = 86400
 
 
@@ -49,8 +52,11 @@ class Round:
         return not any((*done, self.sent))
 
 
-def turn(hospital: Hospital, send: Send) -> Round:
-    """Do once whatever is due now. Safe to run in any number of processes."""
+def turn(hospital: Hospital, send: Send, open_lists: Open | None = None) -> Round:
+    """Do once whatever is due now. Safe to run in any number of processes.
+
+    `open_lists` reads what peers list of a day, for the nightly reconciliation.
+    """
     now = epoch(hospital.clock.now())
     settled = booking.settle_due(hospital)
     expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
@@ -64,6 +70,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
         publish(hospital)
     if jobs.take_tick(hospital.database, "external_differences", now, COMPARE_SECONDS):
         differences.compare_all(hospital)
+    if open_lists is not None and jobs.take_tick(hospital.database, "reconciliation", now, RECONCILE_SECONDS):
+        comparing.night(hospital, open_lists)
     if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
         events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
     asked = _ask_shadows(hospital, now)
@@ -73,9 +81,11 @@ def turn(hospital: Hospital, send: Send) -> Round:
     return Round(settled, expired, missed, suspended, asked, backfilled, reminded, sent)
 
 
-def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:
+def run(
+    hospital: Hospital, send: Send, wait: Callable[[float], bool], open_lists: Open | None = None
+) -> None:
     """Turn until `wait(seconds)` says stop; idle turns wait, busy ones go on at once."""
-    while not wait(0.5 if turn(hospital, send).idle else 0.0):
+    while not wait(0.5 if turn(hospital, send, open_lists).idle else 0.0):
         continue
 
 

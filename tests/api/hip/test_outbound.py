@@ -472,7 +472,9 @@ def test_an_event_that_is_sent_twice_is_the_same_document(hip: Any, fake: FakePl
     assert fake.got[:2] == fake.got[2:]
 
 
-def test_a_request_is_shown_as_it_would_be_sent_and_nothing_is(hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing) -> None:
+def test_a_request_is_shown_as_it_would_be_sent_and_nothing_is(
+    hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing
+) -> None:
     with platform(hip_on_sqlite, fake) as peer:
         head, _, envelope = peer.shown(outgoing).partition("\n\n")
         assert fake.got == []

@@ -201,6 +201,12 @@ CREATE TABLE "queue_counter" ("id" INTEGER NOT NULL PRIMARY KEY, "group_id" INTE
 CREATE UNIQUE INDEX "queue_counter_group_id_day" ON "queue_counter" ("group_id", "day");
 CREATE TABLE "receipt" ("id" INTEGER NOT NULL PRIMARY KEY, "client" VARCHAR(64) NOT NULL, "key" VARCHAR(128) NOT NULL, "fingerprint" VARCHAR(64) NOT NULL, "subject" VARCHAR(24) NOT NULL, "subject_key" VARCHAR(80) NOT NULL, "answer" TEXT, "created_at" INTEGER NOT NULL);
 CREATE UNIQUE INDEX "receipt_client_key" ON "receipt" ("client", "key");
+CREATE TABLE "reconciliation" ("id" INTEGER NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "day" VARCHAR(10) NOT NULL, "state" VARCHAR(8) NOT NULL, "error" VARCHAR(200) NOT NULL, "compared" TEXT NOT NULL, "differences" INTEGER NOT NULL, "ran_at" INTEGER NOT NULL, "task" INTEGER, "settled_at" INTEGER, "settled_by" VARCHAR(64) NOT NULL, "note" VARCHAR(200) NOT NULL);
+CREATE UNIQUE INDEX "reconciliation_peer_day" ON "reconciliation" ("peer", "day");
+CREATE TABLE "reconciliation_difference" ("id" INTEGER NOT NULL PRIMARY KEY, "reconciliation_id" INTEGER NOT NULL, "subject" VARCHAR(16) NOT NULL, "key" VARCHAR(160) NOT NULL, "code" VARCHAR(16) NOT NULL, "field" VARCHAR(16) NOT NULL, "here" VARCHAR(200) NOT NULL, "there" VARCHAR(200) NOT NULL, FOREIGN KEY ("reconciliation_id") REFERENCES "reconciliation" ("id"));
+CREATE INDEX "reconciliation_difference_reconciliation_id" ON "reconciliation_difference" ("reconciliation_id");
+CREATE TABLE "reconciliation_source" ("id" INTEGER NOT NULL PRIMARY KEY, "code" VARCHAR(32) NOT NULL, "kind" VARCHAR(8) NOT NULL, "address" VARCHAR(300) NOT NULL, "subjects" TEXT NOT NULL, "departments" TEXT NOT NULL, "timeout_seconds" INTEGER NOT NULL);
+CREATE UNIQUE INDEX "reconciliation_source_code" ON "reconciliation_source" ("code");
 CREATE TABLE "roster" ("id" INTEGER NOT NULL PRIMARY KEY, "resource_id" INTEGER NOT NULL, "weekday" INTEGER NOT NULL CHECK (weekday between 1 and 7), "starts_minute" INTEGER NOT NULL, "ends_minute" INTEGER NOT NULL, "capacity" INTEGER NOT NULL, "audience" VARCHAR(16) NOT NULL, "cycle_weeks" INTEGER NOT NULL, "week" INTEGER NOT NULL, "valid_from" VARCHAR(10), "valid_to" VARCHAR(10), FOREIGN KEY ("resource_id") REFERENCES "resource" ("id"), CHECK (ends_minute > starts_minute));
 CREATE INDEX "roster_resource_id" ON "roster" ("resource_id");
 CREATE TABLE "rule_choice" ("id" INTEGER NOT NULL PRIMARY KEY, "plugin" VARCHAR(64) NOT NULL, "choice" VARCHAR(64) NOT NULL, "profile" VARCHAR(64) NOT NULL, "chosen_by" VARCHAR(64) NOT NULL, "chosen_at" INTEGER NOT NULL);
