@@ -26,15 +26,16 @@ from examlane_api.commands.hip import hip
 from examlane_api.commands.peers import events, peers
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
+from examlane_api.commands.reconciliation import reconcile, set_lists
 from examlane_api.commands.rules import rules
 from examlane_api.commands.sandbox import sandbox
+from examlane_api.commands.views import views
 from examlane_api.fhir import systems
 from examlane_api.hip import profiles
-from examlane_api.hip.outbound.sending import platform_send
 from examlane_api.hip.service import replay_arrived
 from examlane_api.hl7v2 import profiles as hl7v2_profiles
-from examlane_api.hl7v2.sending import hl7v2_send
-from examlane_api.peers import webhook_send
+from examlane_api.outbound.adapters import sender
+from examlane_api.outbound.lists import open_lists
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,16 +83,15 @@ def work(once: bool) -> None:
     here = hospital()
     try:
         # Only an idle turn wants to wait: then everything due is done.
-        webhooks, platforms = webhook_send(here.clock, keyring.from_environment()), profiles.from_environment()
-        others = hl7v2_send(here, hl7v2_profiles.from_environment(), webhooks)
+        ring, platforms = keyring.from_environment(), profiles.from_environment()
 
         def wait(seconds: float) -> bool:
             if replay_arrived(here, platforms):
                 return False
             return seconds > 0 if once else stop.wait(seconds)
 
-        with platform_send(here, platforms, others) as send:
-            worker.run(here, send, wait)
+        with sender(here, ring, platforms, hl7v2_profiles.from_environment()) as send:
+            worker.run(here, send, wait, open_lists(here))
     except KeyboardInterrupt:
         stop.set()
 
@@ -147,8 +147,12 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, events, hip, peers, plugins, rules, providers, sandbox, importing, export):
+for group in (clients, events, hip, peers, plugins, rules, providers, sandbox, importing, export, views):
     cli.add_command(group)
+
+
+for command in (reconcile, set_lists):
+    peers.add_command(command)
 
 
 def main() -> None:

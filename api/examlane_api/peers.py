@@ -11,29 +11,34 @@ from datetime import datetime
 import requests
 
 from examlane.clock import Clock
-from examlane.records.events import Declined, Message, Send, Sent, Unreachable
+from examlane.records.events import Declined, Message, Sent, Unreachable
 from examlane_api.keyring import Keyring
 
 SIGNATURE = "X-Examlane-Signature"
 
 
-def webhook_send(clock: Clock, keyring: Keyring | None = None) -> Send:
-    """A sender that keeps its connections open. It raises `Undelivered` when the peer does not take the event.
+class Poster:
+    """Posts JSON and keeps its connections open. A message is signed under each live key of its peer.
 
-    A message is signed under each live key of its peer: a receiver that knows one of them is content.
+    A receiver that knows one of them is content. Raises `Undelivered` when the peer does not take the message.
     """
-    local = threading.local()
 
-    def send(message: Message) -> Sent:
-        if not hasattr(local, "session"):
-            local.session = requests.Session()
-            local.session.trust_env = False  # peers are inside the hospital: no proxy, no .netrc
-        body = wire(message)
-        headers = {"Content-Type": "application/json", **signature(message, body, clock.now(), keyring)}
+    def __init__(self, clock: Clock, keyring: Keyring | None = None) -> None:
+        self._clock = clock
+        self._keyring = keyring
+        self._local = threading.local()
+
+    def shown(self, message: Message, body: bytes) -> str:
+        """The request as it would go over the wire now."""
+        head = [f"POST {message.address}", *(f"{name}: {value}" for name, value in self._headers(message, body).items())]
+        return "\n".join([*head, "", body.decode()])
+
+    def post(self, message: Message, body: bytes) -> Sent:
         try:
-            answer = local.session.post(
-                message.address, data=body, headers=headers, timeout=message.to.timeout_seconds, allow_redirects=False
-            )
+            answer = self._session().post(
+                message.address, data=body, headers=self._headers(message, body), timeout=message.to.timeout_seconds,
+                allow_redirects=False,
+            )  # fmt: skip
         except requests.RequestException as error:
             raise Unreachable(type(error).__name__, Sent(body.decode())) from error
         sent = Sent(body.decode(), f"{answer.status_code} {answer.text[:1000]}")
@@ -42,7 +47,28 @@ def webhook_send(clock: Clock, keyring: Keyring | None = None) -> Send:
         refused = 400 <= answer.status_code < 500 and answer.status_code not in (401, 403, 404, 408, 429)
         raise (Declined if refused else Unreachable)(f"{message.peer} answered {answer.status_code}", sent)
 
-    return send
+    def _headers(self, message: Message, body: bytes) -> dict[str, str]:
+        return {"Content-Type": "application/json", **signature(message, body, self._clock.now(), self._keyring)}
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            self._local.session.trust_env = False  # peers are inside the hospital: no proxy, no .netrc
+        session: requests.Session = self._local.session
+        return session
+
+
+class Webhook:
+    """Events as they are, as signed JSON."""
+
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
+
+    def shown(self, message: Message) -> str:
+        return self._poster.shown(message, wire(message))
+
+    def send(self, message: Message) -> Sent:
+        return self._poster.post(message, wire(message))
 
 
 def wire(message: Message) -> bytes:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 
@@ -38,6 +39,8 @@ class Settings:
     """How long a request, or one turn of the worker, goes on with a suspension's visits."""
     archive: timedelta = timedelta(days=30)
     """How long what was sent to peers and answered by them is kept."""
+    exchange_folder: Path | None = None
+    """Where files for peers without a service are dropped, a folder each."""
     pilot_salt: str = "examlane"
     release: Mapping[str, str] = field(
         default_factory=lambda: {
@@ -55,14 +58,16 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE, EXAMLANE_HORIZON_DAYS, EXAMLANE_PILOT_SALT and
-    EXAMLANE_TENTATIVE_CUTOFF_HOURS."""
+    """Settings from EXAMLANE_DATABASE, EXAMLANE_TIME_ZONE, EXAMLANE_HORIZON_DAYS, EXAMLANE_PILOT_SALT,
+    EXAMLANE_TENTATIVE_CUTOFF_HOURS and EXAMLANE_EXCHANGE_FOLDER."""
     values = os.environ if environment is None else environment
     default = Settings()
+    folder = values.get("EXAMLANE_EXCHANGE_FOLDER")
     return Settings(
         database=values.get("EXAMLANE_DATABASE", default.database),
         zone=ZoneInfo(values.get("EXAMLANE_TIME_ZONE", default.zone.key)),
         horizon_days=int(values.get("EXAMLANE_HORIZON_DAYS", default.horizon_days)),
+        exchange_folder=Path(folder) if folder else None,
         pilot_salt=values.get("EXAMLANE_PILOT_SALT", default.pilot_salt),
         tentative_cutoff=timedelta(
             hours=float(values.get("EXAMLANE_TENTATIVE_CUTOFF_HOURS", default.tentative_cutoff / timedelta(hours=1)))

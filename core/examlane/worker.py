@@ -16,6 +16,8 @@ from examlane.golive import differences
 from examlane.hospital import Hospital
 from examlane.patients import merging
 from examlane.planning.constraints import audiences
+from examlane.reconciliation import comparing
+from examlane.reconciliation.entries import Open
 from examlane.records import events, inbox, jobs
 from examlane.records.audit import SYSTEM
 from examlane.records.events import Send
@@ -30,6 +32,7 @@ PUBLISH_SECONDS = 3600
 RESTRICTIONS_SECONDS = 600
 INBOX_SECONDS = 600
 COMPARE_SECONDS = 86_400
+RECONCILE_SECONDS = 3600
 FORGET_SECONDS = 86400
 
 
@@ -52,8 +55,11 @@ class Round:
         return not any((*done, self.sent))
 
 
-def turn(hospital: Hospital, send: Send) -> Round:
-    """Do once whatever is due now. Safe to run in any number of processes."""
+def turn(hospital: Hospital, send: Send, open_lists: Open | None = None) -> Round:
+    """Do once whatever is due now. Safe to run in any number of processes.
+
+    `open_lists` reads what peers list of a day, for the nightly reconciliation.
+    """
     now = epoch(hospital.clock.now())
     settled = booking.settle_due(hospital)
     expired = changes.expire_holds(hospital, SYSTEM) + changes.expire_tentative(hospital, SYSTEM)
@@ -67,6 +73,8 @@ def turn(hospital: Hospital, send: Send) -> Round:
         publish(hospital)
     if jobs.take_tick(hospital.database, "external_differences", now, COMPARE_SECONDS):
         differences.compare_all(hospital)
+    if open_lists is not None and jobs.take_tick(hospital.database, "reconciliation", now, RECONCILE_SECONDS):
+        comparing.night(hospital, open_lists)
     if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
         events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
     if jobs.take_tick(hospital.database, "inbox", now, INBOX_SECONDS):
@@ -78,9 +86,11 @@ def turn(hospital: Hospital, send: Send) -> Round:
     return Round(settled, expired, missed, suspended, asked, backfilled, reminded, sent)
 
 
-def run(hospital: Hospital, send: Send, wait: Callable[[float], bool]) -> None:
+def run(
+    hospital: Hospital, send: Send, wait: Callable[[float], bool], open_lists: Open | None = None
+) -> None:
     """Turn until `wait(seconds)` says stop; idle turns wait, busy ones go on at once."""
-    while not wait(0.5 if turn(hospital, send).idle else 0.0):
+    while not wait(0.5 if turn(hospital, send, open_lists).idle else 0.0):
         continue
 
 

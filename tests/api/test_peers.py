@@ -24,7 +24,7 @@ from examlane.testing import TESTER, World, small_hospital
 from examlane_api import hl7v2, keyring
 from examlane_api.cli import cli
 from examlane_api.keyring import Keyring
-from examlane_api.peers import SIGNATURE, webhook_send
+from examlane_api.peers import SIGNATURE, Poster, Webhook
 
 
 @dataclass
@@ -84,7 +84,7 @@ def test_a_signed_message_can_be_checked_with_either_of_two_live_keys(world: Wor
     now = world.clock.now() - timedelta(minutes=1)
     peers.add(world.database, "RIS", receiver.address, TESTER, now, sealed=ring.seal("first", "RIS"))
     peers.add_key(world.database, "RIS", ring.seal("second", "RIS"), TESTER, now)
-    tell(world, webhook_send(world.clock, ring))
+    tell(world, Webhook(Poster(world.clock, ring)).send)
     (headers, body) = receiver.heard[0]
 
     assert verified(headers, body, "first")
@@ -93,13 +93,13 @@ def test_a_signed_message_can_be_checked_with_either_of_two_live_keys(world: Wor
     assert not verified(headers, body + b" ", "first")
     assert json.loads(body)["payload"] == {"day": "今天"}
     peers.add_key(world.database, "RIS", ring.seal("third", "RIS"), TESTER, now)
-    tell(world, webhook_send(world.clock, ring))
+    tell(world, Webhook(Poster(world.clock, ring)).send)
     assert not verified(*receiver.heard[1], "first")
 
 
 def test_a_peer_without_a_key_gets_no_signature(world: World, receiver: Receiver) -> None:
     peers.add(world.database, "RIS", receiver.address, TESTER, world.clock.now())
-    tell(world, webhook_send(world.clock, Keyring(os.urandom(32))))
+    tell(world, Webhook(Poster(world.clock, Keyring(os.urandom(32)))).send)
 
     assert SIGNATURE not in receiver.heard[0][0]
 
@@ -113,7 +113,7 @@ def test_a_refusal_is_told_from_a_peer_that_cannot_be_reached(
 ) -> None:
     peers.add(world.database, "RIS", receiver.address, TESTER, world.clock.now())
     receiver.status = status
-    tell(world, webhook_send(world.clock))
+    tell(world, Webhook(Poster(world.clock)).send)
     (row,) = dead_letters.listed(world.database)
     (attempt,) = dead_letters.show(world.database, row.event_id)[1]
 
@@ -123,7 +123,7 @@ def test_a_refusal_is_told_from_a_peer_that_cannot_be_reached(
 
 def test_a_port_where_nobody_listens_is_unreachable(world: World) -> None:
     peers.add(world.database, "RIS", "http://127.0.0.1:9/events", TESTER, world.clock.now())
-    tell(world, webhook_send(world.clock))
+    tell(world, Webhook(Poster(world.clock)).send)
 
     assert peers.overview(world.database)[0].failures == 1
 

@@ -63,6 +63,8 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "peers.read": ("GET", "/peers", None),
     "peers.change": ("PUT", "/peers/HIS", {"enabled": False}),
     "events.read": ("GET", "/events", None),
+    "reconciliation.read": ("GET", "/reconciliations", None),
+    "reconciliation.settle": ("POST", "/reconciliations/1/settlement", {"reason": "补录"}),
     "events.settle": ("POST", "/events/none/discard", {"reason": "重复"}),
     # Orders sent back, changed, refunded; patients updated and merged; wards
     "order.send_back": ("POST", "/orders/O1/return", {"reason": "资料不全"}),

@@ -9,16 +9,24 @@ from typing import Any
 import click
 
 from examlane.appointments import status
+from examlane.outbound import kinds
 from examlane.records import dead_letters
+from examlane.records import events as told
 from examlane.records import peers as kept
 from examlane.records.audit import Actor
+from examlane.reminders import gateway
+from examlane.storage.fields import epoch
 from examlane_api import hl7v2, keyring
 from examlane_api.commands import hospital
+from examlane_api.hip import profiles
 from examlane_api.hl7v2 import profiles as hl7v2_profiles
 from examlane_api.hl7v2.profiles import Profile
 from examlane_api.hl7v2.sending import of_appointment
+from examlane_api.outbound.adapters import KINDS, sender, shown
 
 ACTOR = Actor("command", "command")
+NOT_WAITING = "it does not wait to be sent, or an earlier one of its subject does"
+EVENT = click.Choice(list(kinds.KINDS))
 
 
 @click.group()
@@ -29,14 +37,19 @@ def peers() -> None:
 @peers.command()
 @click.argument("code")
 @click.argument("address")
-@click.option("--kind", type=click.Choice(["webhook", "hip", hl7v2.KIND]), default="webhook", show_default=True)
-@click.option("--event", multiple=True, help="A kind of event; may be repeated; none: all.")
+@click.option("--kind", type=click.Choice(KINDS), default="webhook", show_default=True)
+@click.option("--event", type=EVENT, multiple=True, help="A kind of event; may be repeated; none: all that name nobody.")
 @click.option("--timeout", default=10, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--signed", is_flag=True, help="Sign messages; the key is shown this once.")
 def add(code: str, address: str, kind: str, event: tuple[str, ...], timeout: int, signed: bool) -> None:
-    """Register a peer; it is owed what happens from now on."""
+    """Register a peer; it is owed what happens from now on.
+
+    ADDRESS is an http address; of HL7 v2 mllp://host:port; of a folder its name below EXAMLANE_EXCHANGE_FOLDER.
+    """
     if kind == hl7v2.KIND:
         _needs_hl7v2()
+    if kind == "messages":
+        event = event or (gateway.KIND,)
     here = hospital()
     key, sealed = _new_key(code) if signed else ("", "")
     kept.add(
@@ -49,7 +62,7 @@ def add(code: str, address: str, kind: str, event: tuple[str, ...], timeout: int
 @peers.command("set")
 @click.argument("code")
 @click.option("--address")
-@click.option("--event", multiple=True, help="The kinds of events it hears; may be repeated.")
+@click.option("--event", type=EVENT, multiple=True, help="The kinds of events it hears; may be repeated.")
 @click.option("--all-events", is_flag=True)
 @click.option("--timeout", type=int)
 def set_(code: str, address: str | None, event: tuple[str, ...], all_events: bool, timeout: int | None) -> None:
@@ -153,6 +166,38 @@ def show(event_id: str) -> None:
     for each in attempts:
         click.echo(f"{each.at:%Y-%m-%d %H:%M:%S} attempt {each.attempt} {each.outcome} {each.milliseconds} ms")
         click.echo(f"  > {each.request}\n  < {each.answer}")
+
+
+@events.command("kinds")
+def list_kinds() -> None:
+    """Every kind of event; those with * only a peer that names them hears."""
+    for name, kind in kinds.KINDS.items():
+        click.echo(f"{name + (' *' if kind.personal else ''):<36} {kind.when.zh}  {kind.when.en}")
+
+
+@events.command()
+@click.argument("event_id")
+@click.option("--dry-run", is_flag=True, help="Print exactly what would leave; send nothing.")
+def send(event_id: str, dry_run: bool) -> None:
+    """Send one waiting event now, whatever its next try; never before an earlier one of its subject."""
+    here, ring, known = hospital(), keyring.from_environment(), profiles.from_environment()
+    siu = hl7v2_profiles.from_environment()
+    message = told.of_id(here.database, event_id)
+    if dry_run:
+        click.echo(_shown(here, ring, known, siu, message) or f"{message.peer} need not hear of {message.kind}")
+        return
+    with sender(here, ring, known, siu) as deliver:
+        outcome = told.deliver_one(here.database, deliver, event_id, epoch(here.clock.now()))
+    if outcome is not True:
+        raise click.ClickException("not delivered: see `examlane events show`" if outcome is False else NOT_WAITING)
+    click.echo(f"{message.peer} took it")
+
+
+def _shown(here: Any, ring: Any, known: Any, siu: Any, message: told.Message) -> str:
+    try:
+        return "\n\n".join(shown(here, ring, known, siu, message))
+    except told.Undelivered as error:
+        raise click.ClickException(str(error)) from error
 
 
 @events.command()

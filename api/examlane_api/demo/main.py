@@ -26,7 +26,7 @@ from examlane_api.demo.morning import Morning
 from examlane_api.demo.outcome import Outcome
 from examlane_api.demo.serving import Served
 from examlane_api.demo.stubs import StubPeers
-from examlane_api.peers import webhook_send
+from examlane_api.peers import Poster, Webhook
 
 STARTS = datetime(2026, 11, 23, 7, 30, tzinfo=ZoneInfo("Asia/Shanghai"))
 """A Monday without a holiday in the four weeks after it, so that every run is the same."""
@@ -72,7 +72,7 @@ def run(options: DemoOptions) -> int:
 
 
 def _play(options: DemoOptions, built: Demonstration, address: str, planted: list[Case]) -> Outcome:
-    morning = Morning(built, address, webhook_send(built.clock), STARTS, ENDS)
+    morning = Morning(built, address, Webhook(Poster(built.clock)).send, STARTS, ENDS)
     morning.play(planted, story.progress(STARTS, ENDS))
     return outcome.look(options.folder / DATABASE, options.folder / LEDGER, planted, ENDS, morning.surprises.found,
                         built.hospital)  # fmt: skip
@@ -112,6 +112,6 @@ def _served(app: Flask, port: int | None) -> Iterator[str]:
 def _keep_working(built: Demonstration) -> None:
     """The worker's loop, until somebody presses Ctrl-C."""
     try:
-        worker.run(built.hospital, webhook_send(built.clock), threading.Event().wait)
+        worker.run(built.hospital, Webhook(Poster(built.clock)).send, threading.Event().wait)
     except KeyboardInterrupt:
         print(file=sys.stderr)

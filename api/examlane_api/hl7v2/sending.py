@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from examlane.hospital import Hospital
-from examlane.records.events import Declined, Message, Send, Sent, Unreachable
-from examlane_api.hl7v2 import CURE, KIND, installed, mllp, reading
+from examlane.records.events import Declined, Message, Sent, Unreachable
+from examlane_api.hl7v2 import CURE, installed, mllp, reading
 from examlane_api.hl7v2.profiles import Profile
 from examlane_api.hl7v2.triggers import trigger
 
@@ -14,17 +14,23 @@ TAKEN = frozenset({"AA", "CA"})
 REFUSED = frozenset({"AE", "AR", "CE", "CR"})
 
 
-def hl7v2_send(hospital: Hospital, profiles: Mapping[str, Profile], otherwise: Send) -> Send:
-    """A sender that speaks HL7 v2 to peers of that kind, and to all others as before."""
+class Siu:
+    """Appointments as SIU messages, in the profile that bears the peer's code, else as the standard has it."""
 
-    def send(message: Message) -> Sent | None:
-        if message.to.kind != KIND:
-            return otherwise(message)
+    def __init__(self, hospital: Hospital, profiles: Mapping[str, Profile]) -> None:
+        self._hospital = hospital
+        self._profiles = profiles
+
+    def shown(self, message: Message) -> str:
+        return of_event(self._hospital, self._profile(message), message)
+
+    def send(self, message: Message) -> Sent:
+        return tell(self._hospital, self._profile(message), message)
+
+    def _profile(self, message: Message) -> Profile:
         if not installed():
             raise Unreachable(f"HL7 v2 is not installed: {CURE}")
-        return tell(hospital, profiles.get(message.peer, Profile()), message)
-
-    return send
+        return self._profiles.get(message.peer, Profile())
 
 
 def tell(hospital: Hospital, profile: Profile, message: Message) -> Sent:

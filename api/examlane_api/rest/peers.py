@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from examlane.errors import NotFound
+from examlane.outbound.kinds import KINDS
 from examlane.records import dead_letters
 from examlane.records import peers as kept
 from examlane.records.peers import PeerRow
@@ -24,7 +25,7 @@ class PeerChange(Schema):
     """What is left out stays."""
 
     address = CleanText(300, load_default=None, allow_none=True)
-    event_types = Several(Code(48), 0, 60, load_default=None, allow_none=True)
+    event_types = Several(fields.String(validate=validate.OneOf(list(KINDS))), 0, 60, load_default=None, allow_none=True)
     enabled = YesNo(load_default=None, allow_none=True)
     timeout_seconds = Whole(1, 120, load_default=None, allow_none=True)
 

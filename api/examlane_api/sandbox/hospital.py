@@ -27,10 +27,9 @@ from examlane_api.demo import hospital as demonstration
 from examlane_api.demo.clock import MorningClock
 from examlane_api.demo.serving import HOST, Served
 from examlane_api.hip import profiles
-from examlane_api.hip.outbound.sending import platform_send
 from examlane_api.hip.profiles import Profile
 from examlane_api.keyring import Keyring
-from examlane_api.peers import webhook_send
+from examlane_api.outbound.adapters import sender
 from examlane_api.sandbox.channels import PASSWORD, PLATFORM, Channels
 from examlane_api.sandbox.control import Sender, control
 from examlane_api.sandbox.services import Facts, serve_facts, serve_hip
@@ -123,8 +122,7 @@ def opened(options: SandboxOptions) -> Iterator[Sandbox]:
 @contextmanager
 def sending(sandbox: Sandbox) -> Iterator[Send]:
     """The worker's way to every system."""
-    webhooks = webhook_send(sandbox.clock, sandbox.keyring)
-    with platform_send(sandbox.hospital, {PLATFORM: sandbox.profile}, webhooks) as send:
+    with sender(sandbox.hospital, sandbox.keyring, {PLATFORM: sandbox.profile}, {}) as send:
         yield send
 
 

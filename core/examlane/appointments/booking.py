@@ -17,13 +17,14 @@ from examlane.orders import patients, snapshot
 from examlane.orders.intervals import DAY, PAIRED, TOGETHER
 from examlane.orders.snapshot import OpenItem
 from examlane.orders.snapshot import Visit as BookedVisit
+from examlane.outbound import order_items
 from examlane.planning.allocation import EXTRA
 from examlane.planning.constraints import audiences
 from examlane.planning.judging import NamedGate, Verdict
 from examlane.planning.planner import Plan, PlannedVisit, Planner
 from examlane.planning.takeover import TAKEN_OVER, take_over
 from examlane.reasons import REASONS
-from examlane.records import events, jobs, receipts
+from examlane.records import jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch, maybe_epoch
@@ -154,6 +155,7 @@ def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
         raise StalePlan("the rollout changed meanwhile")
     for verdict in plan.verdicts:
         _store_verdict(hospital, plan, verdict, actor)
+    order_items.answered(database, plan.verdicts, epoch(hospital.clock.now()))
     _follow_gates(hospital, plan, actor)
     for visit in plan.visits:
         _leave_places(hospital, plan, visit)
@@ -190,8 +192,9 @@ def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Acto
             database, task, item.department, plan.snapshot.patient.id, item.id, now, hospital.settings.desk_deadline
         )
     if reason != item.reason:
-        payload = {"order_item": item.key, "state": verdict.state, "reason": reason, "payable": verdict.payable}
-        events.emit(database, "order_item", item.key, "order_item.changed", payload, epoch(now))
+        order_items.changed(database, item.key, verdict.state, reason, epoch(now), payable=verdict.payable)
+    else:
+        order_items.tell_payable(database, item.key, verdict.payable, reason, epoch(now))
 
 
 def _store_gate(hospital: Hospital, item: int, gate: NamedGate) -> None:

@@ -14,8 +14,9 @@ from examlane.domain import Text
 from examlane.errors import Conflict, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients
+from examlane.outbound import order_items
 from examlane.planning import gates
-from examlane.records import events, receipts
+from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
@@ -184,8 +185,7 @@ def _hand_over(
         database, task, current.department, current.patient, item, now, hospital.settings.desk_deadline,
         appointment=current.id,
     )  # fmt: skip
-    payload = {"order_item": key, "state": state, "reason": reason, "payable": False}
-    events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+    order_items.changed(database, key, state, reason, epoch(now))
 
 
 def keep_back(

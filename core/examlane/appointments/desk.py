@@ -47,6 +47,8 @@ NEXT_STEPS = {
     "outside_roster": Text("补排班，或与患者改约", "add a roster, or give the patient another time"),
     "overlap": Text("与患者改约其中一项", "give the patient another time for one of them"),
     "external_differences": Text("查看差异清单并更正", "read the list of differences and correct them"),
+    "reconciliation": Text("查看对账差异并逐项更正", "read the differences with this peer and correct each"),
+    "reconciliation_failed": Text("请对方补出清单后重新对账", "have the peer list that day, then compare again"),
     "no_group_day": Text("另选团检日或手工预约", "choose another group day, or book by hand"),
     "possible_duplicate": Text("核对身份，必要时合并患者", "check who it is, and have the records merged"),
     "merge_overlap": Text("与患者核实后改约或取消其一", "ask the patient, then move or cancel one of them"),

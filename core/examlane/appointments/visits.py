@@ -15,6 +15,7 @@ from examlane.capacity.calendar import Calendar
 from examlane.capacity.catalogue import Catalogue
 from examlane.capacity.slots import Audience, SlotRow
 from examlane.errors import SlotTaken
+from examlane.outbound import visits as outbound
 from examlane.records import audit, events
 from examlane.records.audit import Actor
 from examlane.storage.database import Database
@@ -379,6 +380,7 @@ def _version(
         "reason": reason,
     } | ({"silent": True} if silent else {}) | _in_queue(database, appointment, after)
     events.emit(database, "appointment", number, kind, payload, at)
+    outbound.told(database, outbound.Change(appointment, number, version, before, after, department, reason), at)
 
 
 def _in_queue(database: Database, appointment: int, state: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from examlane.appointments import changes, desk, states, status, visits
 from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import queue
 from examlane.domain import Text
-from examlane.errors import Conflict, InvalidInput
+from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.hospital import Hospital
 from examlane.orders import patients
 from examlane.records import receipts
@@ -31,6 +31,7 @@ READINGS = 8
 NOBODY = Text("候检队列为空", "nobody waits to be called")
 NOT_HERE = Text("患者不在候检", "the patient does not wait here")
 BUSY = Text("多个诊室同时叫号，请重试", "others are calling at the same time: try again")
+BY_QUEUE_SYSTEM = Text("该科室由排队叫号系统叫号", "the queue system calls the patients of this department")
 CANNOT_BE_UNDONE = Text("当前状态不能撤销", "nothing can be undone in this state")
 ITEMS = """SELECT oi.id FROM appointment_item ai JOIN order_item oi ON oi.id = ai.order_item_id
 WHERE ai.appointment_id = ? AND ai.active = 1"""
@@ -39,8 +40,11 @@ WHERE ai.appointment_id = ? AND ai.active = 1"""
 def call_next(hospital: Hospital, group: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
     """Call the next patient of a group; who is stopped by a closed gate is passed over. Two rooms never call the same.
 
-    Raises `NotFound`, and `Conflict` when nobody can be called.
+    Raises `NotFound`, and `Conflict` when nobody can be called, or the queue system owns the call order.
     """
+    if (place := hospital.catalogues.current().groups.get(group)) is None:
+        raise NotFound("group", group)
+    _must_own(hospital, place.department)
     refusal, passed = Conflict("nobody_waiting", NOBODY), set[str]()
     for _ in range(READINGS):
         waiting = queue.order(queue.entries(hospital, group), epoch(hospital.clock.now()))
@@ -59,12 +63,17 @@ def call_next(hospital: Hospital, group: str, actor: Actor, key: RequestKey | No
 
 
 def call(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
-    """Call one patient out of turn. Raises `Conflict` while he is not ready, or a gate is closed."""
+    """Call one patient out of turn, or take a call that the queue system reports.
+
+    Raises `Conflict` while he is not ready, a gate is closed, or somebody calls where the queue system does.
+    """
+    _may_call(hospital, number, actor)
     return changes.call(hospital, number, actor, key)
 
 
 def absent(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
     """He was called and did not come: some places back; too often, and the desk decides. Raises `Conflict`."""
+    _may_call(hospital, number, actor)
 
     def attempt() -> int:
         current = status.appointment(hospital, number)
@@ -76,6 +85,17 @@ def absent(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None
         return current.id
 
     return changes.by_id(hospital, changes.tried(attempt))
+
+
+def _may_call(hospital: Hospital, number: str, actor: Actor) -> None:
+    """Members of staff call only where examlane owns the call order; what a system reports is a fact."""
+    if actor.desk:
+        _must_own(hospital, status.appointment(hospital, number).department)
+
+
+def _must_own(hospital: Hospital, department: str) -> None:
+    if hospital.catalogues.current().department(department).policy.call_order_owner != "examlane":
+        raise Conflict("queue_system_calls", BY_QUEUE_SYSTEM)
 
 
 def _places(hospital: Hospital, current: AppointmentStatus) -> list[Sequence[int]]:

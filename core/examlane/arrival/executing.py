@@ -13,7 +13,8 @@ from examlane.domain import Text
 from examlane.errors import Conflict, InvalidInput, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients
-from examlane.records import audit, events, jobs, receipts
+from examlane.outbound import order_items
+from examlane.records import audit, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import epoch
@@ -167,5 +168,4 @@ def _settle(
             database, actor, f"order_item.{said.state}", "order_item", key, epoch(now), appointment=current.number,
             reason=said.reason_code or said.reason,
         )  # fmt: skip
-    payload = {"order_item": key, "state": state, "reason": said.reason_code or said.state, "payable": False}
-    events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+    order_items.changed(database, key, state, said.reason_code or said.state, epoch(now))

@@ -46,6 +46,9 @@ class DepartmentPolicy:
     elderly_age: int = number(75, 0, 120)
     """From which age patients are called before the others of their period; 0: no age."""
 
+    call_order_owner: str = choice("examlane", "queue_system")
+    """Who says who is next. With `queue_system` nobody calls here: its calls are reported and taken as they come."""
+
     cleaning_minutes: int = number(15, 0, 120)
     """How long a room is cleaned after an infectious patient, who is called last."""
 

@@ -20,7 +20,9 @@ from examlane.hospital import Hospital
 from examlane.orders import intake, patients, snapshot
 from examlane.orders.intake import OrderLine
 from examlane.orders.snapshot import Snapshot
-from examlane.records import audit, events, jobs, receipts
+from examlane.outbound import order_items
+from examlane.outbound import visits as outbound
+from examlane.records import audit, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
@@ -154,11 +156,11 @@ def _write(
     for line in removed:
         database.rows(REMOVE, line.id)
         desk.close_tasks(database, line.id, "", actor.name, now)
-        payload = {"order_item": line.key, "state": "cancelled", "reason": "cancelled", "payable": False}
-        events.emit(database, "order_item", line.key, "order_item.changed", payload, epoch(now))
+        order_items.changed(database, line.key, "cancelled", "cancelled", epoch(now))
     for wanted in changed.lines or ():
         if not database.rows(CONFIRM, dump(dict(wanted.confirmations)), f"{changed.order}/{wanted.line}"):
             intake.add_line(database, hospital.catalogues.current(), hospital.settings, changed.order, wanted, now)
     jobs.mark_due(database, state.patient.id, epoch(now))
+    outbound.order_changed(database, changed.order, epoch(now))
     facts, lines = sorted(changed.context), [line.line for line in removed]
     audit.record(database, actor, "order.change", "order", changed.order, epoch(now), facts=facts, removed=lines)

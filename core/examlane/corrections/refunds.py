@@ -18,6 +18,7 @@ from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.release import NEWEST_REFUND
 from examlane.orders.snapshot import Snapshot
+from examlane.outbound import order_items
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
@@ -171,6 +172,7 @@ def _settle_item(hospital: Hospital, refund: RefundData, row: Line, actor: Actor
         desk.open_task(
             database, "refund_after_start", row.department, row.patient, row.id, now, hospital.settings.desk_deadline
         )
+        order_items.tell_refund(database, row.key, refund.order, row.line, False, "exam_started", epoch(now))
     elif refund.kind == WITHDRAWN:
         rule = hospital.settings.release[database.value(CLASS, refund.order)] == "paid"
         database.rows(PAY_AGAIN, int(rule), row.id)

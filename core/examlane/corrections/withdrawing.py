@@ -15,6 +15,7 @@ from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.hospital import Hospital
 from examlane.orders import intake, patients, snapshot
 from examlane.orders.snapshot import Snapshot
+from examlane.outbound import order_items
 from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
@@ -253,8 +254,7 @@ def _write(
     for row in chosen:
         database.rows(WITHDRAW, why, row.id)
         desk.close_tasks(database, row.id, "", actor.name, now)
-        payload = {"order_item": row.key, "state": "withdrawn", "reason": why, "payable": False}
-        events.emit(database, "order_item", row.key, "order_item.changed", payload, epoch(now))
+        order_items.changed(database, row.key, "withdrawn", why, epoch(now))
     for gone in going:
         leaving.write(hospital, gone, actor, reason=why, outcome="left", after="cancelled")
     left = {key for gone in going for key in gone.items}

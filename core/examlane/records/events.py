@@ -7,13 +7,18 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from examlane.errors import NotFound
 from examlane.storage.database import Database
 from examlane.storage.fields import dump
 from examlane.storage.ledger import Delivery, Event
 
 LEASE_SECONDS = 30
+"""How long, beyond its peer's time limit, an event stays with the worker that took it."""
+TURN_SECONDS = 5
+"""A worker has other things to do: after this long it goes on with the rest in its next turn."""
 BATCH = 50
 MAX_ATTEMPTS = 8
 BREAKER_FAILURES = 5
@@ -25,14 +30,18 @@ ARCHIVED = 20_000
 PEERS = """SELECT p.id, p.event_types, (SELECT coalesce(max(e.sequence), 0) + 1 FROM event e
 WHERE e.peer_id = p.id AND e.subject = ? AND e.subject_key = ?) FROM peer p WHERE p.enabled = 1 ORDER BY p.id"""
 # An event waits for every earlier one of its own subject and peer, and for nothing else but its peer's pause.
-DUE = """SELECT e.id FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.dead = 0
+FIRST = """NOT EXISTS (SELECT 1 FROM event f WHERE f.peer_id = e.peer_id AND f.subject = e.subject
+AND f.subject_key = e.subject_key AND f.sequence < e.sequence AND f.sent_at IS NULL AND f.discarded_at IS NULL)"""
+WAITING = f"SELECT e.id FROM event e WHERE e.event_id = ? AND e.sent_at IS NULL AND e.dead = 0 AND {FIRST}"
+DUE = f"""SELECT e.id FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.dead = 0
 AND e.due_at <= ? AND e.lease_until <= ? AND p.enabled = 1 AND p.paused_until <= ?
-AND NOT EXISTS (SELECT 1 FROM event f WHERE f.peer_id = e.peer_id AND f.subject = e.subject
-AND f.subject_key = e.subject_key AND f.sequence < e.sequence AND f.sent_at IS NULL AND f.discarded_at IS NULL)
-ORDER BY e.due_at, e.id LIMIT ?"""
-CLAIM = """UPDATE event SET lease_until = ?, attempts = attempts + 1
+AND {FIRST} ORDER BY e.due_at, e.id LIMIT ?"""
+MESSAGE = "id, peer_id, event_id, subject, subject_key, sequence, kind, payload, attempts"
+CLAIM = """UPDATE event SET attempts = attempts + 1,
+lease_until = ? + (SELECT p.timeout_seconds FROM peer p WHERE p.id = event.peer_id)
 WHERE id = ? AND lease_until <= ? AND sent_at IS NULL AND dead = 0
-RETURNING id, peer_id, event_id, subject, subject_key, sequence, kind, payload, attempts"""
+RETURNING """ + MESSAGE
+PAUSED = "SELECT 1 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.id = ? AND p.paused_until > ?"
 FAILED = """UPDATE peer SET failures = failures + 1 WHERE id = ? RETURNING failures"""
 
 
@@ -96,7 +105,7 @@ class Declined(Undelivered):
 
 
 Send = Callable[[Message], Sent | None]
-"""Delivers one message, or raises `Undelivered`, `OSError` or `ValueError`: it will be tried again."""
+"""Delivers one message, or raises `Undelivered` or `OSError`: it is tried again, and so is what it breaks on."""
 
 
 def emit(
@@ -116,15 +125,44 @@ def emit(
             )  # fmt: skip
 
 
+def wanted(database: Database) -> frozenset[str]:
+    """The kinds that some peer names: of nothing else need personal payloads be made."""
+    named = database.rows("SELECT event_types FROM peer WHERE enabled = 1 AND event_types <> '[]'")
+    return frozenset(kind for (kinds,) in named for kind in json.loads(kinds))
+
+
 def deliver_due(database: Database, send: Send, now: int) -> int:
     """Send what is due, in order per subject and peer; returns how many arrived. Each is claimed with a lease."""
     peers = {peer.id: peer for peer in _peers(database)}
-    sent = 0
+    began, sent = time.monotonic(), 0
     for (event,) in database.rows(DUE, now, now, now, BATCH):
-        claimed = _claim(database, event, now)
+        if (passed := int(time.monotonic() - began)) >= TURN_SECONDS:
+            break
+        claimed = database.write(partial(_claim, database, event, now + passed))
         if claimed is not None:
-            sent += _deliver(database, send, _message(claimed, peers[claimed[1]]), now)
+            sent += _deliver(database, send, _message(claimed, peers[claimed[1]]), now + passed)
     return sent
+
+
+def deliver_one(database: Database, send: Send, event_id: str, now: int) -> bool | None:
+    """Send one event now, whatever its next try; None where it does not wait, or is not the first of its subject."""
+    event = database.value(WAITING, event_id)
+    claimed = event and database.write(lambda: database.row(CLAIM, now + LEASE_SECONDS, event, now))
+    if not claimed:
+        return None
+    return _deliver(database, send, _message(claimed, _peer(database, claimed[1])), now)
+
+
+def of_id(database: Database, event_id: str) -> Message:
+    """An event as its next attempt would send it. Raises `NotFound`."""
+    row = database.row(f"SELECT {MESSAGE} FROM event WHERE event_id = ?", event_id)
+    if row is None:
+        raise NotFound("event", event_id)
+    return _message(row, _peer(database, row[1]))
+
+
+def _peer(database: Database, key: int) -> PeerEntry:
+    return next(peer for peer in _peers(database) if peer.id == key)
 
 
 def _peers(database: Database) -> list[PeerEntry]:
@@ -141,15 +179,8 @@ def _message(row: tuple[Any, ...], peer: PeerEntry) -> Message:
 
 
 def _claim(database: Database, event: int, now: int) -> tuple[Any, ...] | None:
-    """Take one event for the length of a lease, unless its peer was paused meanwhile."""
-
-    def claim() -> tuple[Any, ...] | None:
-        paused = database.value(
-            "SELECT 1 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.id = ? AND p.paused_until > ?", event, now
-        )
-        return None if paused else database.row(CLAIM, now + LEASE_SECONDS, event, now)
-
-    return database.write(claim)
+    """Take one event for the length of a lease, unless its peer was paused meanwhile; inside a transaction."""
+    return None if database.value(PAUSED, event, now) else database.row(CLAIM, now + LEASE_SECONDS, event, now)
 
 
 def _deliver(database: Database, send: Send, message: Message, now: int) -> bool:
@@ -159,8 +190,8 @@ def _deliver(database: Database, send: Send, message: Message, now: int) -> bool
     except Undelivered as error:
         outcome = "declined" if isinstance(error, Declined) else "unreachable"
         return _missed(database, message, str(error), outcome, error.sent, began, now)
-    except (OSError, ValueError) as error:
-        outcome = "declined" if isinstance(error, ValueError) else "unreachable"
+    except Exception as error:  # noqa: BLE001 - an adapter that breaks on one message must not stop the others
+        outcome = "unreachable" if isinstance(error, OSError) else "declined"
         return _missed(database, message, f"{type(error).__name__}: {error}", outcome, Sent(), began, now)
 
     def arrived() -> None:

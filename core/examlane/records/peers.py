@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +24,12 @@ created_at, sealed"""
 WAITING = """SELECT p.code, sum(CASE WHEN e.dead = 0 THEN 1 ELSE 0 END), sum(e.dead), min(e.created_at)
 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_at IS NULL AND e.discarded_at IS NULL GROUP BY p.code"""
 LIVE_KEYS = 2
+FOLDER = "folder"
+PLACE = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
+"""A folder of a peer, below the one that the setting names: nothing leads out of it."""
 MLLP = Text("须为 mllp://主机:端口", "must be mllp:// with host and port")
 HTTP = Text("须为 http 或 https 地址", "must be an http or https address")
+NAMED = Text("须为交换目录下的文件夹名", "must be a folder's name below the exchange folder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,12 @@ def change(
 
     Raises `NotFound`, `InvalidInput`.
     """
-    _check(database.value("SELECT kind FROM peer WHERE code = ?", code) or "", address, timeout_seconds)
 
     def store() -> None:
-        row = database.row("SELECT event_types, enabled FROM peer WHERE code = ?", code)
+        row = database.row("SELECT event_types, enabled, kind FROM peer WHERE code = ?", code)
         if row is None:
             raise NotFound("peer", code)
+        _check(row[2], address, timeout_seconds)
         kinds = row[0] if event_types is None else dump(sorted(event_types))
         on = row[1] if enabled is None else int(enabled)
         anew = on and (not row[1] or kinds != row[0])
@@ -126,7 +131,7 @@ def add_key(database: Database, code: str, sealed: str, actor: Actor, now: datet
 def _check(kind: str, address: str | None, timeout_seconds: int | None) -> None:
     problems = []
     if address is not None and not _is_address(kind, address):
-        problems.append(("/address", MLLP if kind == "hl7v2" else HTTP))
+        problems.append(("/address", {"hl7v2": MLLP, FOLDER: NAMED}.get(kind, HTTP)))
     if timeout_seconds is not None and not 1 <= timeout_seconds <= 120:
         problems.append(("/timeout_seconds", Text("须在 1–120 之间", "must be from 1 to 120")))
     if problems:
@@ -134,6 +139,8 @@ def _check(kind: str, address: str | None, timeout_seconds: int | None) -> None:
 
 
 def _is_address(kind: str, address: str) -> bool:
+    if kind == FOLDER:
+        return PLACE.fullmatch(address) is not None
     try:
         parts = urlsplit(address)
         if kind == "hl7v2":

@@ -29,6 +29,8 @@ OF_MESSAGE = "SELECT id FROM reminder WHERE message = ? AND state IN ('sent', 'd
 REPORTED = "UPDATE reminder SET state = ?, reason = ? WHERE message = ? AND state IN ({states}) RETURNING id"
 UNANSWERED = """SELECT r.id, r.message FROM reminder r JOIN event e ON e.subject = 'message' AND e.subject_key = r.message
 WHERE r.state = 'sent' AND r.sent_at > ? AND e.peer_id IN (SELECT id FROM peer) AND e.dead = 1"""
+REACHED = """UPDATE call_entry SET closed_at = ?, closed_by = ?, result = 'delivered' WHERE reminder_id = ?
+AND closed_at IS NULL RETURNING id"""
 LOOK_BACK = timedelta(hours=3)
 OVER = Text("该电话任务已结束", "this call was dealt with already")
 
@@ -89,7 +91,10 @@ def close_for(database: Database, appointment: int, why: str, now: datetime) -> 
 def report(
     hospital: Hospital, message: str, state: str, actor: Actor, key: RequestKey | None = None, *, reason: str = ""
 ) -> None:
-    """What became of a message: delivered, failed or no_phone. Raises `NotFound`. What failed, somebody must tell."""
+    """What became of a message: delivered, failed or no_phone. Raises `NotFound`.
+
+    What failed, somebody must tell; whom the words reached after all, nobody need call.
+    """
     database = hospital.database
     offer = database.row("SELECT id, freed_id FROM offer WHERE message = ?", message)
     if offer is None and not database.row("SELECT 1 FROM reminder WHERE message = ?", message):
@@ -100,7 +105,8 @@ def report(
         receipts.keep(database, key, "message", message, epoch(now))
         audit.record(database, actor, "message.report", "message", message, epoch(now), state=state, reason=reason)
         if state == "delivered":
-            database.rows(REPORTED.format(states="'sent'"), "delivered", "", message)
+            for (reminder,) in database.rows(REPORTED.format(states="'sent', 'failed'"), "delivered", "", message):
+                database.rows(REACHED, epoch(now), actor.name, reminder)
             return
         failed = database.rows(
             REPORTED.format(states="'sent', 'delivered'"), "failed", "no_phone" if state == "no_phone" else "failed", message

@@ -18,8 +18,8 @@ from examlane.domain import Text
 from examlane.errors import Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.orders import patients
+from examlane.outbound import order_items
 from examlane.reasons import text
-from examlane.records import events
 from examlane.records.audit import Actor
 from examlane.replanning import affected, proposals
 from examlane.replanning.reading import SuspensionStatus, VisitOutcome
@@ -162,8 +162,7 @@ class Settling:
             for item, state in database.rows(LEAVE, SUSPENDED, key):
                 desk.close_tasks(database, item, SUSPENDED, self._actor.name, now)
                 self._open_task(SUSPENDED, current, item, why)
-                payload = {"order_item": key, "state": state, "reason": SUSPENDED, "payable": False}
-                events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+                order_items.changed(database, key, state, SUSPENDED, epoch(now))
         self._note(row, SUSPENDED, version, code=code, why=why)
 
     def _open_task(self, code: str, current: AppointmentStatus, item: int, why: Text | None) -> None:

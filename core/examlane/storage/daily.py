@@ -384,3 +384,47 @@ class ContextAnswer(Table):
 
     class Meta:
         indexes = ((("patient", "provider"), True),)
+
+# Reconciliation with peers
+
+
+class ReconciliationSource(Table):
+    """Where a peer lists the orders, payments or executions of a day: an address (rest) or a folder of files."""
+
+    code = CharField(max_length=32, unique=True)
+    kind = CharField(max_length=8)
+    address = CharField(max_length=300)
+    subjects = JsonField(default="[]")
+    departments = JsonField(default="[]")
+    timeout_seconds = IntegerField(default=30)
+
+
+class Reconciliation(Table):
+    """A day compared with a peer: `complete`, or `failed` when it gave no list. `compared` counts rows here and there."""
+
+    peer = CharField(max_length=32)
+    day = DayField()
+    state = CharField(max_length=8, default="failed")
+    error = CharField(max_length=200, default="")
+    compared = JsonField(default="{}")
+    differences = IntegerField(default=0)
+    ran_at = InstantField()
+    task = IntegerField(null=True)
+    settled_at = InstantField(null=True)
+    settled_by = CharField(max_length=64, default="")
+    note = CharField(max_length=200, default="")
+
+    class Meta:
+        indexes = ((("peer", "day"), True),)
+
+
+class ReconciliationDifference(Table):
+    """Something of that day that is not the same on both sides."""
+
+    reconciliation = ForeignKeyField(Reconciliation)
+    subject = CharField(max_length=16)
+    key = CharField(max_length=160)
+    code = CharField(max_length=16)
+    field = CharField(max_length=16, default="")
+    here = CharField(max_length=200, default="")
+    there = CharField(max_length=200, default="")

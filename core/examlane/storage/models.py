@@ -323,7 +323,10 @@ class Order(Table):
 
 
 class OrderItem(Table):
-    """One ordered exam. `state` is what the rules said; `release` is the fact that lets it be booked."""
+    """One ordered exam. `state` is what the rules said; `release` is the fact that lets it be booked.
+
+    `payable_told`: what the cashier was told last of whether it may be paid.
+    """
 
     key = CharField(max_length=80, unique=True)
     order = ForeignKeyField(Order)
@@ -340,6 +343,7 @@ class OrderItem(Table):
     release = CharField(max_length=16, default="")
     released_at = InstantField(null=True)
     reason = CharField(max_length=64, default="")
+    payable_told = FlagField(null=True)
 
     class Meta:
         indexes = ((("order", "line"), True),)

@@ -12,6 +12,7 @@ from examlane.appointments import desk, visits
 from examlane.domain import EncounterClass
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
+from examlane.outbound import order_items
 from examlane.planning.judging import LEFT_TO_PEOPLE
 from examlane.records import events
 from examlane.records.audit import Actor
@@ -236,11 +237,8 @@ def _ask_payment(hospital: Hospital, encounter: int, unpaid: Mapping[int, str], 
             visits.change_state(database, key, version, state, "tentative", actor, now, reason="must be paid now")
     for item in unpaid:
         key, state = database.rows("SELECT key, state FROM order_item WHERE id = ?", item)[0]
-        payload = {
-            "order_item": key, "state": state, "reason": "awaiting_payment",
-            "payable": state == "accepted" and not database.value(PAYABLE, item),
-        }  # fmt: skip
-        events.emit(database, "order_item", key, "order_item.changed", payload, epoch(now))
+        payable = state == "accepted" and not database.value(PAYABLE, item)
+        order_items.changed(database, key, state, "awaiting_payment", epoch(now), payable=payable)
 
 
 def _discharge(hospital: Hospital, change: Change, actor: Actor) -> None:

@@ -467,6 +467,21 @@ def test_what_was_taken_before_a_refusal_is_archived_with_it(hip_on_sqlite: Any,
         send(message)
     assert refused.value.sent.request == "\n".join(document for _, document in fake.got)
     assert refused.value.sent.answer.count("<MCCI_IN000002UV01") == 2
+def test_a_request_is_shown_as_it_would_be_sent_and_nothing_is(
+    hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing
+) -> None:
+    with platform(hip_on_sqlite, fake) as peer:
+        head, _, envelope = peer.shown(outgoing).partition("\n\n")
+        assert fake.got == []
+        peer.send(outgoing)
+    message = etree.fromstring(envelope).find(".//{*}message")
+    assert head == f"POST {fake.address}"
+    assert [(outgoing.action, message.text)] == fake.got
+
+
+def test_an_event_that_names_no_version_tells_a_platform_nothing(hip_on_sqlite: Any) -> None:
+    told = events.Message(1, entry("his", "http://x"), "e", "appointment", "A", 1, "ward.answered", {"answer": "ready"}, 1)
+    assert sending.of_event(hip_on_sqlite.world.hospital, hip_on_sqlite.profile, told) == []
 
 
 def test_other_peers_are_told_as_before(hip_on_sqlite: Any) -> None:

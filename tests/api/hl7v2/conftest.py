@@ -19,7 +19,7 @@ from examlane.records import events, peers
 from examlane.storage.fields import epoch
 from examlane.testing import TESTER, World, small_hospital
 from examlane_api.hl7v2.profiles import Profile
-from examlane_api.hl7v2.sending import hl7v2_send
+from examlane_api.outbound.adapters import sender
 
 ACK = "MSH|^~\\&|RIS|RAD|EXAMLANE||20261123080000||ACK^S12^ACK|9|P|2.5.1\rMSA|{code}|{about}|{words}\r"
 
@@ -101,13 +101,9 @@ class Site:
     profile: Profile = field(default_factory=Profile)
 
     def deliver(self) -> int:
-        """What the worker does in a turn; nothing else is a webhook here."""
-
-        def nobody(message: Any) -> None:
-            raise AssertionError(message)
-
-        send = hl7v2_send(self.world.hospital, {"RIS": self.profile}, nobody)
-        return events.deliver_due(self.world.database, send, epoch(self.world.clock.now()))
+        """What the worker does in a turn."""
+        with sender(self.world.hospital, None, {}, {"RIS": self.profile}) as send:
+            return events.deliver_due(self.world.database, send, epoch(self.world.clock.now()))
 
     def booked(self, *items: str, patient: str = "P1", number: str = "") -> str:
         order = self.world.order(*(items or ("US-THYROID",)), patient=patient, number=number)

@@ -46,7 +46,7 @@ def of_event(hospital: Hospital, profile: Profile, message: Message) -> list[Out
     if message.kind in SCHEDULES:
         day, department = date.fromisoformat(message.payload["day"]), message.payload["department"]
         return of_day(hospital, profile, day, department, new=SCHEDULES[message.kind], event=message.event_id)
-    if message.subject != "appointment":
+    if message.subject != "appointment" or "version" not in message.payload:
         return []
     version = int(message.payload["version"])
     return of_appointment(hospital, profile, message.subject_key, message.kind, version, message.event_id)
@@ -128,14 +128,25 @@ class Platform:
         or answers what is no acknowledgement.
         """
         self._check(outgoing)
-        operation = NAMES[1] if outgoing.action == "NoShowInfoAdd" else self._profile.operation
-        content = etree.CDATA(outgoing.text) if self._profile.cdata else outgoing.text
-        first, second = self._profile.parameters
+        operation, arguments = self._called(outgoing)
         try:
-            said = self._service()[operation](**{first: outgoing.action, second: content})
+            said = self._service()[operation](**arguments)
         except (requests.RequestException, zeep.exceptions.Error, etree.XMLSyntaxError, Unbounded) as error:
             raise Unreachable(f"{self._profile.code}: {type(error).__name__}: {error}"[:200], Sent(outgoing.text)) from error
         return self._acknowledged(outgoing, said)
+
+    def shown(self, outgoing: Outgoing) -> str:
+        """The request that would carry a document."""
+        operation, arguments = self._called(outgoing)
+        service = self._service()
+        envelope = service._client.create_message(service, operation, **arguments)
+        return f"POST {self._profile.outbound.address}\n\n{etree.tostring(envelope, encoding='unicode')}"
+
+    def _called(self, outgoing: Outgoing) -> tuple[str, dict[str, Any]]:
+        operation = NAMES[1] if outgoing.action == "NoShowInfoAdd" else self._profile.operation
+        content = etree.CDATA(outgoing.text) if self._profile.cdata else outgoing.text
+        first, second = self._profile.parameters
+        return operation, {first: outgoing.action, second: content}
 
     def _acknowledged(self, outgoing: Outgoing, said: Any) -> Ack:
         exchange = Sent(outgoing.text, str(said))

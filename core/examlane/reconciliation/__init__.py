@@ -1,0 +1,1 @@
+"""Each night: orders, payments and executions of the day before, beside what each peer lists of them."""
