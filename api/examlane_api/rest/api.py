@@ -57,7 +57,8 @@ def operation(
     def mark(view: View) -> View:
         view.operation = name  # type: ignore[attr-defined]
         view.writes = writes  # type: ignore[attr-defined]
-        return cast(View, documented.headers(view, writes=writes, tagged=tagged or expects, expects=expects))
+        told = documented.described(view, name, writes=writes, tagged=tagged or writes or expects, expects=expects)
+        return cast(View, told)
 
     return mark
 

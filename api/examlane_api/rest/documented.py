@@ -80,16 +80,20 @@ class DocumentedBlueprint(Blueprint):
         return doc
 
 
-def headers(view: Callable[..., Any], *, writes: bool, tagged: bool, expects: bool) -> Callable[..., Any]:
-    """Document the headers that an endpoint takes and answers."""
+def described(
+    view: Callable[..., Any], permission: str, *, writes: bool, tagged: bool, expects: bool
+) -> Callable[..., Any]:
+    """Document the permission that an endpoint asks for, and the headers that it takes and answers."""
     parameters = [KEY] * writes + [IF_MATCH] * expects
     answered = {**(ETAG if tagged else {}), **(REPLAYED if writes else {})}
-    described: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    told: dict[str, Any] = {"x-permission": permission}
+    if parameters:
+        told["parameters"] = parameters
     if answered:
-        described["responses"] = {200: {"headers": answered}}
+        told["responses"] = {200: {"headers": answered}}
     if tagged and not (writes or expects):
-        described["responses"][304] = {"description": "Not changed since the version that If-None-Match names."}
-    return Blueprint.doc(**described)(view) if described else view
+        told["responses"][304] = {"description": "Not changed since the version that If-None-Match names."}
+    return Blueprint.doc(**told)(view)
 
 
 def settings(prefix: str) -> dict[str, str]:

@@ -207,7 +207,8 @@ class PatientKey(fields.String):
     """A patient in an address: the kind of an identifier, a colon, its value."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(validate=validate.Length(3, 97), metadata={"pattern": PATIENT_KEY.pattern}, **options)
+        described = {"pattern": PATIENT_KEY.pattern, "minLength": 3, "maxLength": 97}
+        super().__init__(metadata=described, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
         found = PATIENT_KEY.fullmatch(super()._deserialize(value, attr, data, **options))
