@@ -16,7 +16,8 @@ from examlane_api.hip import service as hip
 from examlane_api.hip.profiles import Profile
 from examlane_api.keyring import Keyring
 from examlane_api.rate import RateLimiter
-from examlane_api.rest import api, appointments, day, departments, orders, peers, reconciliations, rules
+from examlane_api.rest import api
+from examlane_api.rest.routes import BLUEPRINTS
 
 MAX_BODY = 4 * 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -52,9 +53,7 @@ def create_app(
         hospital.database.value("SELECT 1")
         return {"status": "recycle" if hospital.dispatcher.must_recycle else "ok"}
 
-    api.register(
-        app, [orders.blp, appointments.blp, departments.blp, peers.blp, reconciliations.blp, rules.blp, *day.BLUEPRINTS]
-    )
+    api.register(app, BLUEPRINTS)
     soap.register(app, hospital, address)
     hip.register(app, hospital, address, platforms or {})
     fhir.register(app, address, systems or Systems())

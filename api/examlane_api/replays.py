@@ -13,6 +13,7 @@ from examlane.golive import imports, received
 from examlane.hospital import Hospital
 from examlane.orders import patients
 from examlane.patients import merging, people
+from examlane.reading import exceptions
 from examlane.records import dead_letters
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay
@@ -62,6 +63,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.transfer(imports.of(hospital, int(key)))
     if replay.subject == "checkup":
         return answers.checkup(group_days.read(hospital, key))
+    if replay.subject == "exception":
+        return answers.exception(exceptions.task(hospital.database, int(key)))
     if replay.subject == "event":
         return answers.event(dead_letters.show(hospital.database, key)[0])
     if replay.subject == "rule":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from examlane.appointments import desk
 from examlane.storage.daily import NoShowRestriction
 from examlane.storage.fields import epoch
 from examlane.storage.models import Patient
@@ -18,6 +19,7 @@ from examlane_api.soap.booking import OPERATIONS
 PUBLIC = {
     "static", "health", "api-docs.openapi_json", "pages.login", "pages.logout", "pages.language", "pages.home",
     "soap.soap", "fhir.metadata", "fhir.nothing",
+    "api-docs.openapi_swagger_ui", "swagger-ui.asset",
 }  # fmt: skip
 """What asks for no permission: log-in, language, health, what the interfaces say of themselves, what FHIR does not serve,
 and SOAP, which decides per message."""
@@ -66,6 +68,16 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "reconciliation.read": ("GET", "/reconciliations", None),
     "reconciliation.settle": ("POST", "/reconciliations/1/settlement", {"reason": "补录"}),
     "events.settle": ("POST", "/events/none/discard", {"reason": "重复"}),
+    # Looked up and settled
+    "evidence.read": ("GET", "/evidence?department=US", None),
+    "gate.read": ("GET", "/gates?department=US", None),
+    "payment.read": ("GET", "/payments?department=US", None),
+    "exception.read": ("GET", "/exceptions?department=US", None),
+    "exception.settle": ("POST", "/exceptions/1/closing", {"reason": "已联系"}),
+    "slot.read": ("GET", "/slots?department=US&day=2026-11-24", None),
+    "statistics.read": ("GET", "/statistics?department=US&from=2026-11-01&until=2026-11-30", None),
+    "catalogue.read": ("GET", "/items", None),
+    "plugin.read": ("GET", "/plugins", None),
     # Orders sent back, changed, refunded; patients updated and merged; wards
     "order.send_back": ("POST", "/orders/O1/return", {"reason": "资料不全"}),
     "order.void": ("POST", "/orders/O1/void", {"reason": "开错"}),
@@ -128,7 +140,7 @@ PAGES = {"page.matrix": "/matrix", "page.board": "/board"}
 
 @pytest.fixture
 def number(rest: Any) -> str:
-    """The number of an ultrasound appointment of order O1. Somebody else is restricted there: the first restriction."""
+    """The number of an ultrasound appointment of order O1. Somebody else is restricted there; the desk has a task."""
     database = rest.world.database
     somebody = database.write(lambda: database.insert(Patient, name="患者丙"))
     database.write(
@@ -138,6 +150,9 @@ def number(rest: Any) -> str:
         )
     )  # fmt: skip
     found: str = rest.booked("O1", patient="P1")["number"]
+    database.write(
+        lambda: desk.open_task(database, "no_time", "US", None, None, MORNING, timedelta(hours=4))
+    )
     return found
 
 

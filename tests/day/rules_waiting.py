@@ -88,7 +88,7 @@ class Waiting(Day):
 
     @rule(data=st.data(), outcome=st.sampled_from(call_list.RESULTS))
     def call(self, data: st.DataObject, outcome: str) -> None:
-        calls = call_list.calls(self.world.database, "", self.now(), 0, 50)
+        calls = call_list.calls(self.world.database, [], self.now(), 0, 50)
         assume(calls)
         call_list.result(self.hospital, data.draw(st.sampled_from(calls)).id, outcome, TESTER)
 

@@ -52,7 +52,7 @@ def message(world: World) -> str:
 
 
 def calls(world: World) -> list[call_list.Call]:
-    return call_list.calls(world.database, "US", world.clock.now(), 0, 50)
+    return call_list.calls(world.database, ["US"], world.clock.now(), 0, 50)
 
 
 def failed(world: World) -> call_list.Call:

@@ -171,7 +171,7 @@ def test_an_item_that_is_not_released_is_skipped_and_the_log_says_why(world: Wor
     free(world, early)
 
     assert offered(world) == [(entry, "open")]
-    lines = backfill.log(world.database, "US", 0, 10)
+    lines = backfill.log(world.database, ["US"], 0, 10)
     assert [(line.place, line.outcome, line.reason) for line in lines] == [
         (1, "skipped", "awaiting_payment"), (2, "offered", ""),
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def test_who_does_not_want_such_a_time_is_not_asked(world: World, limits: dict[s
     free(world, early)
 
     assert offered(world) == []
-    assert [line.reason for line in backfill.log(world.database, "US", 0, 10)] == [reason]
+    assert [line.reason for line in backfill.log(world.database, ["US"], 0, 10)] == [reason]
     assert world.database.value("SELECT sum(withheld) FROM slot") == 0
 
 
@@ -205,7 +205,7 @@ def test_who_needs_longer_or_cannot_be_prepared_in_time_is_skipped(world: World,
     free(world, early)
 
     assert offered(world) == [(entry, "open")]
-    assert backfill.log(world.database, "US", 0, 1)[0].reason == "time_not_possible"
+    assert backfill.log(world.database, ["US"], 0, 1)[0].reason == "time_not_possible"
 
 
 def test_an_exam_too_near_to_another_of_the_patient_is_skipped(world: World) -> None:
@@ -219,7 +219,7 @@ def test_an_exam_too_near_to_another_of_the_patient_is_skipped(world: World) -> 
     free(world, early)
 
     assert offered(world) == []
-    assert backfill.log(world.database, "US", 0, 1)[0].reason == "time_not_possible"
+    assert backfill.log(world.database, ["US"], 0, 1)[0].reason == "time_not_possible"
 
 
 def test_a_time_outside_his_days_is_not_even_kept_back(world: World) -> None:
@@ -295,7 +295,7 @@ def test_who_agreed_is_moved_without_being_asked(world: World) -> None:
 
     assert start(world, number).isoformat() == "2026-11-24T09:00:00+08:00"
     assert offered(world) == []
-    assert [(line.outcome) for line in backfill.log(world.database, "US", 0, 10)] == ["got"]
+    assert [(line.outcome) for line in backfill.log(world.database, ["US"], 0, 10)] == ["got"]
 
 
 def test_inside_the_freeze_time_he_is_asked_after_all(world: World) -> None:
@@ -315,7 +315,7 @@ def test_his_own_cancelled_time_is_not_offered_back_to_him(world: World) -> None
     backfill.turn(world.hospital)
 
     assert offered(world) == []
-    assert [(line.entry, line.reason) for line in backfill.log(world.database, "", 0, 10)] == [(entry, "own_time")]
+    assert [(line.entry, line.reason) for line in backfill.log(world.database, [], 0, 10)] == [(entry, "own_time")]
 
 
 def test_who_joins_while_a_seat_is_withheld_is_asked_at_once(world: World) -> None:

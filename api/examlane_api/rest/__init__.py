@@ -1,1 +1,1 @@
-"""REST under /api/v1: OpenAPI 3.1, RFC 9457 problems, Idempotency-Key on every write."""
+"""The REST interface: one package a subject, its messages beside its endpoints."""

@@ -3,79 +3,62 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import peewee
 import structlog
-from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Response, abort, current_app, g, request
-from flask_smorest import Api, Blueprint
+from flask_smorest import Blueprint
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import UnicodeConverter
+from werkzeug.wrappers import Response as BaseResponse
 
 from examlane import reporting
 from examlane.appointments import status
 from examlane.domain import Text
 from examlane.errors import ExamlaneError, Unavailable
 from examlane.hospital import Hospital
+from examlane.orders import patients
+from examlane.orders.patients import Identifier
 from examlane.records.audit import Actor
 from examlane.records.receipts import Replay, RequestKey, request_key
-from examlane_api import clients, problems, replays
+from examlane_api import access, clients, problems, replays
 from examlane_api.access import Caller, at_desk, may
 from examlane_api.answers import Answers
+from examlane_api.rest import documented
 from examlane_api.rest.fields import BadJson, StrictParser
-from examlane_api.rest.schemas import Problem
 
 PREFIX = "/api/v1"
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 ETAG = re.compile(r'"(\d{1,9})"', re.ASCII)
 KEY_MISSING = Text("写请求须带 Idempotency-Key", "a write needs an Idempotency-Key header")
 KEY_BAD = Text("Idempotency-Key 须为 1–128 个可见 ASCII 字符", "an Idempotency-Key is 1 to 128 visible ASCII characters")
-KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "Names this write: sent again with the same key it changes nothing and gets the same answer.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-}
-DOCUMENT = "api-docs.openapi_json"
+PUBLIC = frozenset({"api-docs.openapi_json", "api-docs.openapi_swagger_ui", "swagger-ui.asset"})
 LOG = structlog.get_logger("examlane.api")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class ExamlaneApi(Api):
-    """flask-smorest's documentation with our own problems."""
-
-    ERROR_SCHEMA = Problem
-
-    def _register_responses(self) -> None:
-        """Every error is a problem."""
-        for name in ("DEFAULT_ERROR", *HTTPStatus.__members__):
-            content = {"application/problem+json": {"schema": Problem}}
-            response = {"description": name.replace("_", " ").capitalize(), "content": content}
-            self.spec.components.response(name, response, lazy=True)
-
-    def _register_error_handlers(self) -> None:
-        """Errors are mapped once, in `register_errors`, and only under the API's prefix."""
-
-
 def blueprint(name: str, description: str) -> Blueprint:
-    """A blueprint with the strict parser."""
-    made = Blueprint(name, name, url_prefix=PREFIX, description=description)
+    """A blueprint with the strict parser, whose every endpoint is documented in full."""
+    made = documented.DocumentedBlueprint(name, name, url_prefix=PREFIX, description=description)
     made.ARGUMENTS_PARSER = StrictParser()
     return made
 
 
-def operation(name: str, *, writes: bool = False) -> Callable[[View], View]:
+def operation(
+    name: str, *, writes: bool = False, tagged: bool = False, expects: bool = False
+) -> Callable[[View], View]:
     """Name the operation of an endpoint in the permission file; an endpoint without one is denied to all.
 
-    `writes` documents the key that `write` asks for.
+    `writes`: it asks for an Idempotency-Key. `tagged`: its answer has the version as ETag. `expects`: it heeds If-Match.
     """
 
     def mark(view: View) -> View:
         view.operation = name  # type: ignore[attr-defined]
-        return cast(View, Blueprint.doc(parameters=[KEY_PARAMETER])(view)) if writes else view
+        view.writes = writes  # type: ignore[attr-defined]
+        told = documented.described(view, name, writes=writes, tagged=tagged or writes or expects, expects=expects)
+        return cast(View, told)
 
     return mark
 
@@ -102,15 +85,26 @@ def guard(app: Flask) -> None:
             return None
         if not request.path.isprintable():
             return problems.problem(404, "not_found")
-        g.caller = calling()
-        name = getattr(app.view_functions[request.endpoint], "operation", "")
-        if request.endpoint == DOCUMENT:
+        if request.endpoint in PUBLIC:
             return None
+        g.caller = calling()
+        view = app.view_functions[request.endpoint]
+        name = getattr(view, "operation", "")
         if g.caller is None:
             return problems.problem(401, "unauthenticated", headers={"WWW-Authenticate": "Bearer"})
         if wait := current_app.extensions["examlane.rate"].seconds_to_wait(g.caller):
             return problems.problem(429, "rate_limited", headers={"Retry-After": str(wait)})
-        return None if may(g.caller, name) else problems.problem(403, "forbidden")
+        if not may(g.caller, name):
+            return problems.problem(403, "forbidden")
+        return _key_problem() if getattr(view, "writes", False) else None
+
+
+def _key_problem() -> Response | None:
+    """What is wrong with the key of a write."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        return problems.problem(400, "idempotency_key_missing", KEY_MISSING)
+    return None if KEY.fullmatch(key) else problems.problem(400, "idempotency_key_invalid", KEY_BAD)
 
 
 def calling() -> Caller | None:
@@ -130,6 +124,25 @@ def allow_department(name: str, department: str) -> None:
         abort(403)
 
 
+def departments_of(name: str, asked: str | None) -> tuple[str, ...]:
+    """The departments whose things the caller may list: the one he asks for, else all of his; none listed: every one."""
+    if asked:
+        allow_department(name, asked)
+        return (asked,)
+    return tuple(sorted(g.caller.departments)) if access.operations()[name].by_department else ()
+
+
+def allow_any(name: str, departments: Iterable[str]) -> None:
+    """Deny an operation on a thing of several departments, unless one of them is the caller's."""
+    if not any(may(g.caller, name, each) for each in departments):
+        abort(403)
+
+
+def patient_of(identifier: Identifier | None) -> int | None:
+    """The patient that a list is asked for; one that is not known has nothing in it."""
+    return None if identifier is None else patients.find(hospital().database, [identifier]) or 0
+
+
 def allow_appointment(name: str, number: str) -> None:
     allow_department(name, status.appointment(hospital(), number).department)
 
@@ -142,13 +155,8 @@ def write(
 
     `again` makes the answer of one that died before it was answered, where `replays` cannot.
     """
-    key = request.headers.get("Idempotency-Key", "")
-    if not key:
-        abort(problems.problem(400, "idempotency_key_missing", KEY_MISSING))
-    if not KEY.fullmatch(key):
-        abort(problems.problem(400, "idempotency_key_invalid", KEY_BAD))
     body = {"path": request.path, "body": body}
-    named = request_key(g.caller.name, key, name, body)
+    named = request_key(g.caller.name, request.headers["Idempotency-Key"], name, body)
 
     def once_more(replay: Replay) -> Mapping[str, Any]:
         return again(named) if again else replays.answer(hospital(), answers(), actor(), replay)
@@ -163,6 +171,12 @@ def expecting(body: dict[str, Any]) -> dict[str, Any]:
     sent = request.headers.get("If-Match", "*")
     tag = ETAG.fullmatch(sent)
     return body if sent == "*" else {**body, "version": int(tag[1]) if tag else 0}
+
+
+class NumberConverter(UnicodeConverter):
+    """A number in an address, where words stand beside it that name calls of their own."""
+
+    regex = r"(?!(?:validate|preview|calendar|trial|choices|log|duplicates)$)[^/]+"
 
 
 def register_errors(app: Flask) -> None:
@@ -194,26 +208,21 @@ def register_errors(app: Flask) -> None:
         return problems.problem(500, "internal")
 
     @app.after_request
-    def mark(answer: Response) -> Response:
+    def mark(answer: Response) -> BaseResponse:
         if g.get("replayed"):
             answer.headers["Idempotency-Replayed"] = "true"
-        if g.get("version") is not None:
+        if g.get("version") is not None and answer.status_code == 200:
             answer.set_etag(str(g.version))
+            return answer.make_conditional(request) if request.method == "GET" else answer
         return answer
 
 
-def register(app: Flask, blueprints: list[Blueprint | FlaskBlueprint]) -> None:
+def register(app: Flask, blueprints: Iterable[Blueprint]) -> None:
     """Mount the REST interface on an app."""
-    app.config |= {
-        "API_TITLE": "examlane",
-        "API_VERSION": "v1",
-        "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": PREFIX,
-        "OPENAPI_JSON_PATH": "openapi.json",
-    }
-    api = ExamlaneApi(app)
-    api.spec.components.security_scheme("client", {"type": "http", "scheme": "bearer"})
-    api.spec.options["security"] = [{"client": []}]
+    app.url_map.converters["number"] = NumberConverter
+    app.config |= documented.settings(PREFIX)
+    api = documented.DocumentedApi(app)
+    app.register_blueprint(documented.assets(PREFIX))
     for each in blueprints:
         api.register_blueprint(each)
     guard(app)

@@ -12,20 +12,23 @@ from examlane.appointments import booking, changes, choosing, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import calling, executing, noshow
 from examlane.arrival.executing import ExecutionReport
-from examlane.errors import NotFound
+from examlane.reading import facts
 from examlane.records.receipts import RequestKey
-from examlane_api.rest import schemas
+from examlane_api.rest import holds, schemas
 from examlane_api.rest.api import (
     actor,
     allow_appointment,
     allow_department,
     answers,
     blueprint,
+    departments_of,
     expecting,
     hospital,
     operation,
+    patient_of,
     write,
 )
+from examlane_api.rest.paging import paged
 
 blp = blueprint("appointments", "Times and appointments")
 
@@ -42,12 +45,13 @@ def search_times(query: dict[str, Any]) -> Mapping[str, Any]:
 
 
 @blp.route("/holds", methods=["POST"])
-@blp.arguments(schemas.Booking())
-@blp.response(200, schemas.AppointmentAnswer())
+@blp.arguments(schemas.ChosenTime())
+@blp.response(200, schemas.HoldAnswer())
 @operation("appointment.hold", writes=True)
 def hold(body: dict[str, Any]) -> Mapping[str, Any]:
-    """Hold a time for some minutes."""
-    return _booked("appointment.hold", body, hold=True)
+    """Hold a time for some minutes; the answer's `token` books it."""
+    made = _booked("appointment.hold", body, hold=True)
+    return {**made, "token": holds.token(made["number"])}
 
 
 @blp.route("/appointments", methods=["POST"])
@@ -55,20 +59,15 @@ def hold(body: dict[str, Any]) -> Mapping[str, Any]:
 @blp.response(200, schemas.AppointmentAnswer())
 @operation("appointment.book", writes=True)
 def book(body: dict[str, Any]) -> Mapping[str, Any]:
-    """Book order items at a chosen time."""
-    return _booked("appointment.book", body, hold=False)
+    """Book order items at a chosen time, or what is held, by its token."""
+    if body["hold"]:
+        return _confirmed(holds.number(body["hold"]), body)
+    return _booked("appointment.book", {name: body[name] for name in ("items", "group", "starts_at")}, hold=False)
 
 
 def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]:
     for key in body["items"]:
-        row = hospital().database.row(
-            "SELECT d.code FROM order_item oi JOIN exam_item i ON i.id = oi.item_id "
-            "JOIN department d ON d.id = i.department_id WHERE oi.key = ?",
-            key,
-        )
-        if row is None:
-            raise NotFound("order item", key)
-        allow_department(name, row[0])
+        allow_department(name, facts.department_of(hospital().database, key))
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         made = choosing.book(
@@ -84,8 +83,21 @@ def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]
 @blp.response(200, schemas.AppointmentAnswer())
 @operation("appointment.book", writes=True)
 def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
-    """Book what is held."""
+    """Book what is held, by its number."""
+    return _confirmed(number, body)
+
+
+def _confirmed(number: str, body: dict[str, Any]) -> Mapping[str, Any]:
     return _changed("appointment.book", number, body, lambda key: changes.confirm(hospital(), number, actor(), key))
+
+
+@blp.route("/holds/<string:number>/release", methods=["POST"])
+@blp.arguments(schemas.Nothing())
+@blp.response(200, schemas.AppointmentAnswer())
+@operation("appointment.hold", writes=True)
+def release(body: dict[str, Any], number: str) -> Mapping[str, Any]:
+    """Give back what is held."""
+    return _changed("appointment.hold", number, body, lambda key: changes.release(hospital(), number, actor(), key))
 
 
 @blp.route("/appointments", methods=["GET"])
@@ -93,23 +105,26 @@ def confirm(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @blp.response(200, schemas.AppointmentsAnswer())
 @operation("appointment.read")
 def list_appointments(query: dict[str, Any]) -> Mapping[str, Any]:
-    """Appointments of a department and day, page by page."""
-    day = query["day"].isoformat() if query["day"] else ""
-    found = status.appointments(
-        hospital(), department=query["department"] or "", day=day, after=query["cursor"], limit=query["limit"]
-    )
-    return {
-        "appointments": [answers().appointment(each) for each in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+    """Appointments of the caller's departments, by place, day, state and patient."""
+    departments, patient = departments_of("appointment.read", query["department"]), patient_of(query["patient"])
+    days: dict[str, Any] = {name: str(query[name] or "") for name in ("day", "since", "until")}
+
+    def read(**page: Any) -> list[AppointmentStatus]:
+        return status.appointments(
+            hospital(), departments=departments, group=query["group"], states=query["state"], patient=patient, **days,
+            **page,
+        )  # fmt: skip
+
+    return paged("appointments", query, read, answers().appointment)
 
 
 @blp.route("/appointments/<string:number>", methods=["GET"])
 @blp.response(200, schemas.AppointmentAnswer())
-@operation("appointment.read")
+@operation("appointment.read", tagged=True)
 def read_appointment(number: str) -> Mapping[str, Any]:
     """One appointment."""
     found = status.appointment(hospital(), number)
+    allow_department("appointment.read", found.department)
     g.version = found.version
     return answers().appointment(found)
 
@@ -117,7 +132,7 @@ def read_appointment(number: str) -> Mapping[str, Any]:
 @blp.route("/appointments/<string:number>/reschedule", methods=["POST"])
 @blp.arguments(schemas.Reschedule())
 @blp.response(200, schemas.AppointmentAnswer())
-@operation("appointment.reschedule", writes=True)
+@operation("appointment.reschedule", writes=True, expects=True)
 def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Move an appointment; it keeps its number. `version` or If-Match names the version that was read."""
     body = expecting(body)
@@ -132,7 +147,7 @@ def reschedule(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @blp.route("/appointments/<string:number>/cancel", methods=["POST"])
 @blp.arguments(schemas.Cancellation())
 @blp.response(200, schemas.AppointmentAnswer())
-@operation("appointment.cancel", writes=True)
+@operation("appointment.cancel", writes=True, expects=True)
 def cancel(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Cancel an appointment, with a reason. `version` or If-Match names the version that was read."""
     body = expecting(body)

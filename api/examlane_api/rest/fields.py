@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import unicodedata
@@ -13,9 +14,13 @@ from marshmallow import ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
+from examlane.orders.patients import Identifier
+
 MAX_DEPTH = 32
+LARGEST_KEY = 2**62
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]*", re.ASCII)
+PATIENT_KEY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._/#-]{0,31}):([A-Za-z0-9][A-Za-z0-9._:/#-]{0,63})$", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 HIDDEN = re.compile("[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 # Mobile, +86, abroad, area code with a landline and its extension, landline: without the blanks and hyphens between.
@@ -183,6 +188,52 @@ class Count(Whole):
         return super()._deserialize(int(value) if digits else None, attr, data, **options)
 
 
+class Cursor(fields.Field[Any]):
+    """Where a page of a list ended: as the list gave it, and of no meaning outside."""
+
+    def __init__(self, first: int | str = 0) -> None:
+        super().__init__(load_default=lambda: first, metadata={"type": "string", "minLength": 1, "maxLength": 200})
+        self._kind = type(first)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int | str:
+        try:
+            found = json.loads(base64.b64decode(str(value)[:200], altchars=b"-_", validate=True))
+        except ValueError:
+            found = None
+        if type(found) is not self._kind or not _is_key(found):
+            raise ValidationError("Not a cursor of this list.")
+        key: int | str = found
+        return key
+
+
+def _is_key(found: int | str) -> bool:
+    return found.isprintable() if isinstance(found, str) else 0 <= found < LARGEST_KEY
+
+
+def internal(path: str) -> int:
+    """The internal number in an address; what is none finds nothing."""
+    return int(path) if re.fullmatch(r"\d{1,15}", path, re.ASCII) else 0
+
+
+def cursor(last: int | str) -> str:
+    """The cursor of a page that ended with this key."""
+    return base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
+
+
+class PatientKey(fields.String):
+    """A patient in an address: the kind of an identifier, a colon, its value."""
+
+    def __init__(self, **options: Any) -> None:
+        described = {"pattern": PATIENT_KEY.pattern, "minLength": 3, "maxLength": 97}
+        super().__init__(metadata=described, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        found = PATIENT_KEY.fullmatch(super()._deserialize(value, attr, data, **options))
+        if not found:
+            raise ValidationError("Not an identifier such as card:1234.")
+        return Identifier(found[1], found[2])
+
+
 class YesNo(fields.Boolean):
     """true or false, nothing else."""
 
@@ -190,6 +241,15 @@ class YesNo(fields.Boolean):
         if not isinstance(value, bool):
             raise ValidationError("Not true or false.")
         return value
+
+
+class Flag(fields.Boolean):
+    """true or false in an address."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> bool:
+        if value not in ("true", "false"):
+            raise ValidationError("Not true or false.")
+        return bool(value == "true")
 
 
 class Several(fields.List[Any]):

@@ -5,17 +5,83 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flask import g
+from marshmallow import Schema, fields
+
 from examlane import reporting
 from examlane.appointments import status
+from examlane.appointments.status import ItemStatus
 from examlane.domain import Fact
+from examlane.errors import NotFound
 from examlane.orders.evidence import EvidenceData
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
 from examlane.orders.release import PaymentData
+from examlane.reading import orders as listed
+from examlane.reading.orders import OrderFilter
+from examlane_api.access import may
 from examlane_api.rest import schemas
-from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
+from examlane_api.rest.api import (
+    actor,
+    allow_any,
+    answers,
+    blueprint,
+    departments_of,
+    hospital,
+    operation,
+    patient_of,
+    write,
+)
+from examlane_api.rest.fields import Code, Instant, PatientKey
+from examlane_api.rest.paging import Page, Paged, paged
 
 blp = blueprint("orders", "Orders, evidence and payments")
+
+
+class OrderQuery(Page):
+    """`state`: of one of the items. `department`: where it is done. `from` and `until`: when it was ordered."""
+
+    department = Code(32, load_default=None)
+    ordering_department = Code(32, load_default=None)
+    patient = PatientKey(load_default=None)
+    encounter = Code(64, load_default=None)
+    state = Code(24, load_default=None)
+    since = Instant(load_default=None, data_key="from")
+    until = Instant(load_default=None)
+
+
+class OrderedItemAnswer(Schema):
+    """`state`: what the rules said; `reason`: why it is not booked; `release`: what lets it be."""
+
+    key = fields.String()
+    line = fields.Integer()
+    item = fields.String()
+    name = fields.Nested(schemas.Words)
+    department = fields.String()
+    state = fields.String()
+    reason = fields.String()
+    payment = fields.String()
+    release = fields.String()
+
+
+class OrderAnswer(Schema):
+    """The patient's name is masked."""
+
+    number = fields.String()
+    patient = fields.String()
+    encounter = fields.String()
+    encounter_class = fields.String()
+    ordering_department = fields.String()
+    doctor = fields.String()
+    priority = fields.String()
+    ordered_at = fields.String()
+    replaces = fields.String()
+    version = fields.Integer()
+    items = fields.List(fields.Nested(OrderedItemAnswer))
+
+
+class OrdersAnswer(Paged):
+    orders = fields.List(fields.Nested(OrderAnswer))
 
 
 @blp.route("/orders/validate", methods=["POST"])
@@ -39,12 +105,38 @@ def submit_order(body: dict[str, Any]) -> Mapping[str, Any]:
     )
 
 
-@blp.route("/orders/<string:number>", methods=["GET"])
-@blp.response(200, schemas.ItemsAnswer())
+@blp.route("/orders", methods=["GET"])
+@blp.arguments(OrderQuery(), location="query")
+@blp.response(200, OrdersAnswer())
 @operation("order.read")
+def list_orders(query: dict[str, Any]) -> Mapping[str, Any]:
+    """Orders with an item of the caller's departments, by patient, encounter, state and time."""
+    wanted = OrderFilter(
+        departments_of("order.read", query["department"]), query["ordering_department"], patient_of(query["patient"]),
+        query["encounter"], query["state"], query["since"], query["until"],
+    )  # fmt: skip
+    return paged("orders", query, lambda **page: listed.orders(hospital().database, wanted, **page), answers().row)
+
+
+@blp.route("/orders/<number:number>", methods=["GET"])
+@blp.response(200, schemas.ItemsAnswer())
+@operation("order.read", tagged=True)
 def read_order(number: str) -> Mapping[str, Any]:
-    """Every item of an order with its state, reason and appointment."""
-    return answers().items(status.of_order(hospital(), number))
+    """Every item of an order with its state, reason and appointment; the order's version is its ETag."""
+    found = _order("order.read", number)
+    g.version = listed.version(hospital().database, number)
+    return answers().items(found)
+
+
+@blp.route("/orders/<string:order>/items/<string:line>", methods=["GET"])
+@blp.response(200, schemas.ItemAnswer())
+@operation("order.read")
+def read_item(order: str, line: str) -> Mapping[str, Any]:
+    """One item of an order."""
+    found = next((item for item in _order("order.read", order) if item.key == f"{order}/{line}"), None)
+    if found is None:
+        raise NotFound("order item", f"{order}/{line}")
+    return answers().item(found)
 
 
 @blp.route("/orders/<string:number>/payable", methods=["GET"])
@@ -88,6 +180,13 @@ def report_payment(body: dict[str, Any]) -> Mapping[str, Any]:
     return write(
         "payment.report", body, lambda key: answers().payment(reporting.report_payment(hospital(), data, actor(), key))
     )
+
+
+def _order(name: str, number: str) -> list[ItemStatus]:
+    """The items of an order that the caller may see."""
+    found = status.of_order(hospital(), number)
+    allow_any(name, {item.department for item in found})
+    return [item for item in found if may(g.caller, name, item.department)]
 
 
 def order_line(line: Mapping[str, Any]) -> OrderLine:

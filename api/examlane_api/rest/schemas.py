@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from examlane import DepartmentMode, EncounterClass, Priority, Sex, Stage
+from examlane.appointments.states import State
 from examlane.arrival.executing import NOT_DONE
 from examlane_api.rest.fields import (
     ByName,
@@ -15,11 +19,13 @@ from examlane_api.rest.fields import (
     Day,
     Instant,
     OrderNumber,
+    PatientKey,
     Phone,
     Several,
     Whole,
     YesNo,
 )
+from examlane_api.rest.paging import Page, Paged
 
 
 class Words(Schema):
@@ -110,14 +116,27 @@ class TimeQuery(Schema):
     since = Day(load_default=None)
 
 
-class Booking(Schema):
+class ChosenTime(Schema):
     items = Several(Code(80), 1, 20, required=True)
     group = Code(64, required=True)
     starts_at = Instant(required=True)
 
 
-class Confirmation(Schema):
-    hold = Code(16, required=True)
+class Booking(Schema):
+    """Either `items` with `group` and `starts_at`, or the token of a `hold`."""
+
+    items = Several(Code(80), 0, 20, load_default=list)
+    group = Code(64, load_default=None)
+    starts_at = Instant(load_default=None)
+    hold = CleanText(200, load_default=None)
+
+    @validates_schema
+    def _one_of_both(self, data: Mapping[str, Any], **_: Any) -> None:
+        missing = [name for name in ("items", "group", "starts_at") if not data[name]]
+        if data["hold"] and len(missing) < 3:
+            raise ValidationError({"hold": ["Not beside items, group and starts_at."]})
+        if not data["hold"] and missing:
+            raise ValidationError({name: ["Missing data for required field."] for name in missing})
 
 
 class Reschedule(Schema):
@@ -163,11 +182,16 @@ class Execution(Schema):
     at = Instant(load_default=None, allow_none=True)
 
 
-class AppointmentQuery(Schema):
+class AppointmentQuery(Page):
+    """`state`: one or several. `day`, or `from` and `until`: the business date on which it is held."""
+
     department = Code(32, load_default=None)
+    group = Code(64, load_default=None)
     day = Day(load_default=None)
-    cursor = Count(0, 2**62, load_default=0)
-    limit = Count(1, 200, load_default=50)
+    since = Day(load_default=None, data_key="from")
+    until = Day(load_default=None)
+    state = fields.List(fields.String(validate=validate.OneOf([state.value for state in State])), load_default=list)
+    patient = PatientKey(load_default=None)
 
 
 class Mode(Schema):
@@ -201,9 +225,12 @@ class PreparationAnswer(Schema):
 
 
 class AppointmentAnswer(Schema):
+    """The patient's name is masked."""
+
     number = fields.String()
     version = fields.Integer()
     state = fields.String()
+    patient = fields.String()
     department = fields.String()
     starts_at = fields.String()
     ends_at = fields.String()
@@ -305,9 +332,14 @@ class TimesAnswer(Schema):
     times = fields.List(fields.Nested(TimeAnswer))
 
 
-class AppointmentsAnswer(Schema):
+class AppointmentsAnswer(Paged):
     appointments = fields.List(fields.Nested(AppointmentAnswer))
-    next_cursor = fields.Integer(allow_none=True)
+
+
+class HoldAnswer(AppointmentAnswer):
+    """`token`: what books it, presented as `hold`, until `hold_expires_at`."""
+
+    token = fields.String()
 
 
 class PluginAnswer(Schema):

@@ -27,6 +27,7 @@ LATER = timedelta(minutes=10)
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 ELSEWHERE = Text("该预约由原系统管理，请在原系统更改", "booked in the department's own system: change it there")
 NOT_READY = Text("患者尚未就绪，不能叫号或开始检查", "the patient is not ready yet: neither called nor examined")
+NOT_HELD = Text("没有可释放的保留", "there is no hold to release")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
 KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NOT NULL"
@@ -54,6 +55,16 @@ def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | Non
     if current.state != "held":
         states.check(current.state, "held")
     return _change(hospital, number, "booked", actor, key, reason="confirmed")
+
+
+def release(
+    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None
+) -> AppointmentStatus:
+    """Give back what is held. Raises `Conflict` for what is held no longer, or for an order that is to be reissued."""
+    current = status.appointment(hospital, number)
+    if current.state != "held" or _awaits_another_order(hospital, current):
+        raise Conflict("state_conflict", NOT_HELD)
+    return _change(hospital, number, "expired", actor, key, reason="released", items_left="cancelled")
 
 
 def cancel(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from examlane.domain import Text
+from examlane.errors import Conflict, NotFound
 from examlane.reasons import text
-from examlane.records import events
+from examlane.records import audit, events, receipts
+from examlane.records.audit import Actor
+from examlane.records.receipts import RequestKey
 from examlane.storage.database import Database
 from examlane.storage.fields import dump, epoch
 from examlane.storage.ledger import DeskTask
@@ -58,6 +61,12 @@ NEXT_STEPS = {
 MEMBER_CANCELLED = Text(
     "同日检查中有一项已取消，其余可重新安排", "one exam of a visit was cancelled: the others can be planned again"
 )
+TAKE = """UPDATE desk_task SET taken_by = ?, taken_at = ?, version = version + 1
+WHERE id = ? AND version = ? AND closed_at IS NULL RETURNING id"""
+SETTLE = """UPDATE desk_task SET closed_at = ?, closed_by = ?, close_reason = ?, version = version + 1
+WHERE id = ? AND version = ? AND closed_at IS NULL RETURNING id"""
+CLOSED = Text("该异常已处理", "this exception is closed already")
+CHANGED = Text("他人刚改过，请刷新", "somebody else changed it just now: please reload")
 OTHERS = """SELECT a.id, a.number FROM appointment a JOIN appointment c ON c.itinerary_id = a.itinerary_id
 WHERE c.id = ? AND a.id <> c.id AND a.state = 'booked' AND a.start_at > ? ORDER BY a.start_at, a.id"""
 CANCELLED = """SELECT a.number, a.patient_id, o.ordering_department FROM appointment a
@@ -81,6 +90,43 @@ def open_task(
         order_item=order_item, appointment=appointment, reason=dump({"zh": words.zh, "en": words.en}),
         next_step=dump({"zh": step.zh, "en": step.en}), opened_at=epoch(now), deadline_at=epoch(now + deadline),
     )  # fmt: skip
+
+
+def take(
+    database: Database, task: int, actor: Actor, now: datetime, key: RequestKey | None = None, *, version: int | None = None
+) -> None:
+    """Somebody works on a task now, also where another did before. Raises `NotFound`, `Conflict`."""
+    _change(database, task, "exception.take", actor, now, key, version, TAKE, (actor.name, epoch(now)))
+
+
+def settle(
+    database: Database, task: int, actor: Actor, now: datetime, key: RequestKey | None = None, *, reason: str,
+    version: int | None = None,
+) -> None:  # fmt: skip
+    """A task is done, or needs nothing more, for a reason. Raises `NotFound`, `Conflict`."""
+    done = (epoch(now), actor.name, reason)
+    _change(database, task, "exception.close", actor, now, key, version, SETTLE, done)
+
+
+def _change(
+    database: Database, task: int, action: str, actor: Actor, now: datetime, key: RequestKey | None,
+    version: int | None, statement: str, values: tuple[object, ...],
+) -> None:  # fmt: skip
+    def store() -> None:
+        receipts.keep(database, key, "exception", str(task), epoch(now))
+        row = database.row("SELECT version, closed_at, code FROM desk_task WHERE id = ?", task)
+        if row is None:
+            raise NotFound("exception", str(task))
+        present, closed_at, code = row
+        if version is not None and version != present:
+            raise Conflict("version_conflict", CHANGED, "/version")
+        if closed_at is not None:
+            raise Conflict("state_conflict", CLOSED)
+        if not database.rows(statement, *values, task, present):
+            raise Conflict("version_conflict", CHANGED, "/version")
+        audit.record(database, actor, action, "exception", str(task), epoch(now), version=present + 1, code=code)
+
+    database.write(store)
 
 
 def close_tasks(database: Database, order_item: int, keep: str, by: str, now: datetime) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from examlane.domain import Text
 from examlane.errors import NotFound
 from examlane.hospital import Hospital
+from examlane.orders.patients import masked
 from examlane.reasons import text
-from examlane.storage.database import Database
+from examlane.storage.database import Database, where
 from examlane.storage.fields import instant, maybe_instant
 
 ITEMS = """SELECT oi.id, oi.key, oi.line, i.code, i.name, i.name_en, oi.state, oi.reason, oi.payment, oi.findings,
@@ -32,13 +33,14 @@ OF_APPOINTMENT = """WHERE oi.id IN (SELECT s.order_item_id FROM appointment_item
 JOIN appointment b ON b.id = s.appointment_id WHERE b.number = ?)"""
 APPOINTMENT = """SELECT a.id, a.number, a.version, a.state, a.department, a.start_at, a.end_at, a.period_start_at,
 a.period_end_at, a.queue_number, a.automatic, a.fallback, a.preparation, a.explanation, a.no_show, a.hold_expires_at,
-g.code, g.name, g.name_en, c.code, a.patient_id, a.mode
-FROM appointment a JOIN resource_group g ON g.id = a.group_id JOIN campus c ON c.id = g.campus_id"""
+g.code, g.name, g.name_en, c.code, a.patient_id, a.mode, p.name
+FROM appointment a JOIN resource_group g ON g.id = a.group_id JOIN campus c ON c.id = g.campus_id
+JOIN patient p ON p.id = a.patient_id"""
 
 
 @dataclass(frozen=True, slots=True)
 class AppointmentStatus:
-    """An appointment as a peer or a patient sees it: a period and a place, not a room."""
+    """An appointment as a peer or a patient sees it: a period and a place, not a room; the name is masked."""
 
     id: int
     number: str
@@ -61,6 +63,7 @@ class AppointmentStatus:
     hold_expires_at: datetime | None
     patient: int
     mode: str = "slot"
+    patient_name: str = ""
     items: tuple[str, ...] = ()
 
 
@@ -115,22 +118,22 @@ def appointment(hospital: Hospital, number: str) -> AppointmentStatus:
 
 
 def appointments(
-    hospital: Hospital, *, department: str = "", day: str = "", patient: int | None = None, after: int = 0,
-    limit: int = 50,
+    hospital: Hospital, *, department: str = "", departments: Sequence[str] = (), day: str = "",
+    since: str = "", until: str = "", group: str = "", states: Sequence[str] = (), patient: int | None = None,
+    after: int = 0, limit: int = 50,
 ) -> list[AppointmentStatus]:  # fmt: skip
-    """Appointments of a department's day or of a patient, in order of their ids, after one of them."""
-    where, values = ["a.id > ?"], [after]
-    for condition, value in (("a.department = ?", department), ("a.day = ?", day), ("a.patient_id = ?", patient)):
-        if value:
-            where.append(condition)
-            values.append(value)  # type: ignore[arg-type]
-    clause = f"WHERE {' AND '.join(where)} ORDER BY a.id LIMIT ?"
-    return list(_appointments(hospital.database, clause, *values, limit).values())
+    """Appointments of departments, days, a place, states or a patient, in order of their ids, after one of them."""
+    condition, values = where(
+        ("a.id > ?", after), ("a.department = ?", department), ("a.department IN", tuple(departments)),
+        ("a.day = ?", day), ("a.day >= ?", since), ("a.day <= ?", until), ("g.code = ?", group),
+        ("a.state IN", tuple(states)), ("a.patient_id = ?", patient),
+    )  # fmt: skip
+    return list(_appointments(hospital.database, f"WHERE {condition} ORDER BY a.id LIMIT ?", *values, limit).values())
 
 
-def _items(hospital: Hospital, where: str, value: Any) -> list[ItemStatus]:
+def _items(hospital: Hospital, clause: str, value: Any) -> list[ItemStatus]:
     database = hospital.database
-    rows = database.rows(f"{ITEMS} {where} ORDER BY oi.id", value)
+    rows = database.rows(f"{ITEMS} {clause} ORDER BY oi.id", value)
     if not rows:
         return []
     marks = ", ".join("?" for _ in rows)
@@ -197,8 +200,8 @@ def _gate(
     }  # fmt: skip
 
 
-def _appointments(database: Database, where: str, *values: Any) -> dict[int, AppointmentStatus]:
-    rows = database.rows(f"{APPOINTMENT} {where}", *values)
+def _appointments(database: Database, clause: str, *values: Any) -> dict[int, AppointmentStatus]:
+    rows = database.rows(f"{APPOINTMENT} {clause}", *values)
     if not rows:
         return {}
     marks = ", ".join("?" for _ in rows)
@@ -219,5 +222,6 @@ def _appointment(row: Sequence[Any], items: tuple[str, ...]) -> AppointmentStatu
         automatic=bool(row[10]), fallback=bool(row[11]), preparation=tuple(json.loads(row[12])),
         explanation=json.loads(row[13]), no_show=json.loads(row[14] or "{}"), hold_expires_at=maybe_instant(row[15]),
         group=row[16], place=Text(row[17], row[18] or row[17]), campus=row[19], patient=row[20], mode=row[21],
+        patient_name=masked(row[22]),
         items=items,
     )  # fmt: skip

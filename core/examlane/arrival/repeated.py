@@ -19,7 +19,7 @@ from examlane.records import audit, events, jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.daily import MissedVisit, NoShowRestriction
-from examlane.storage.database import Database
+from examlane.storage.database import Database, where
 from examlane.storage.fields import dump, epoch, instant, maybe_instant
 
 # Who came after all has missed nothing, and nobody misses what his department could not have heard of.
@@ -101,15 +101,16 @@ def review(hospital: Hospital) -> None:
         hospital.database.write(partial(_review, hospital, restriction))
 
 
-def restrictions(hospital: Hospital, *, department: str = "", patient: int | None = None) -> list[Restriction]:
+def restrictions(
+    hospital: Hospital, *, department: str = "", patient: int | None = None, before: int = 0, limit: int = 200
+) -> list[Restriction]:
     """The restrictions that count now, of a department or of a patient, newest first."""
-    where, values = ["r.state = 'active'", "r.until_at > ?"], [epoch(hospital.clock.now())]
-    for condition, value in (("r.department = ?", department), ("r.patient_id = ?", patient)):
-        if value:
-            where.append(condition)
-            values.append(value)  # type: ignore[arg-type]
-    rows = hospital.database.rows(f"{RESTRICTIONS} WHERE {' AND '.join(where)} ORDER BY r.id DESC LIMIT 200", *values)
-    return [_restriction(*row) for row in rows]
+    condition, values = where(
+        ("r.until_at > ?", epoch(hospital.clock.now())), ("r.department = ?", department), ("r.patient_id = ?", patient),
+        ("r.id < ?", before or None),
+    )  # fmt: skip
+    clause = f"WHERE r.state = 'active' AND {condition} ORDER BY r.id DESC LIMIT ?"
+    return [_restriction(*row) for row in hospital.database.rows(f"{RESTRICTIONS} {clause}", *values, limit)]
 
 
 def restriction(hospital: Hospital, key: int) -> Restriction:

@@ -19,6 +19,7 @@ from examlane.storage.fields import dump, epoch, instant, maybe_instant
 from examlane.storage.ledger import Peer
 
 EXISTS = Text("该对接系统已存在", "a peer with this code exists")
+STALE = Text("他人刚改过，请刷新", "somebody else changed it just now: please reload")
 COLUMNS = """code, kind, address, event_types, enabled, timeout_seconds, failures, paused_until, listens_since,
 created_at, sealed"""
 WAITING = """SELECT p.code, sum(CASE WHEN e.dead = 0 THEN 1 ELSE 0 END), sum(e.dead), min(e.created_at)
@@ -66,6 +67,12 @@ def _row(row: Sequence[Any], waits: tuple[int, int, int | None]) -> PeerRow:
     )  # fmt: skip
 
 
+def version(database: Database, code: str) -> int | None:
+    """The version of a peer's settings, which each change raises."""
+    found: int | None = database.value("SELECT version FROM peer WHERE code = ?", code)
+    return found
+
+
 def add(
     database: Database, code: str, address: str, actor: Actor, now: datetime, *, kind: str = "webhook",
     event_types: Sequence[str] = (), timeout_seconds: int = 10, sealed: str = "",
@@ -89,17 +96,22 @@ def add(
 def change(
     database: Database, code: str, actor: Actor, now: datetime, *, address: str | None = None,
     event_types: Sequence[str] | None = None, enabled: bool | None = None, timeout_seconds: int | None = None,
+    version: int | None = None,
 ) -> None:  # fmt: skip
     """Change what is given. Who is enabled again, or hears more kinds, is owed them from now on; a pause ends.
 
-    Raises `NotFound`, `InvalidInput`.
+    Raises `NotFound`, `InvalidInput`, and `Conflict` on a stale version.
     """
 
     def store() -> None:
-        row = database.row("SELECT event_types, enabled, kind FROM peer WHERE code = ?", code)
+        row = database.row(
+            "UPDATE peer SET version = version + 1 WHERE code = ? RETURNING event_types, enabled, version, kind", code
+        )
         if row is None:
             raise NotFound("peer", code)
-        _check(row[2], address, timeout_seconds)
+        if version not in (None, row[2] - 1):
+            raise Conflict("version_conflict", STALE, "/version")
+        _check(row[3], address, timeout_seconds)
         kinds = row[0] if event_types is None else dump(sorted(event_types))
         on = row[1] if enabled is None else int(enabled)
         anew = on and (not row[1] or kinds != row[0])

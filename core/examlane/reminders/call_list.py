@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from examlane.records import audit, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.daily import CallEntry
-from examlane.storage.database import Database
+from examlane.storage.database import Database, where
 from examlane.storage.fields import epoch, instant
 
 RESULTS = ("reached", "not_reached", "wrong_number")
@@ -140,13 +141,12 @@ def sweep(hospital: Hospital) -> int:
     return len(lost)
 
 
-def calls(database: Database, department: str, now: datetime, after: int, limit: int) -> list[Call]:
-    """Who is to be called now, those with the earliest appointment first within a page."""
-    where, values = ["c.id > ?", "c.closed_at IS NULL", "c.next_try_at <= ?"], [after, epoch(now)]
-    if department:
-        where.append("c.department = ?")
-        values.append(department)  # type: ignore[arg-type]
-    return _calls(database, f"WHERE {' AND '.join(where)} ORDER BY c.id LIMIT ?", *values, limit)
+def calls(database: Database, departments: Sequence[str], now: datetime, after: int, limit: int) -> list[Call]:
+    """Who is to be called now in some departments (none named: all), in the order they came onto the list."""
+    condition, values = where(
+        ("c.id > ?", after), ("c.next_try_at <= ?", epoch(now)), ("c.department IN", tuple(departments))
+    )
+    return _calls(database, f"WHERE c.closed_at IS NULL AND {condition} ORDER BY c.id LIMIT ?", *values, limit)
 
 
 def call_of(database: Database, call: int) -> Call:
@@ -209,11 +209,11 @@ def _to_the_desk(hospital: Hospital, found: Call, now: datetime) -> None:
     )  # fmt: skip
 
 
-def _calls(database: Database, where: str, *values: Any) -> list[Call]:
+def _calls(database: Database, clause: str, *values: Any) -> list[Call]:
     return [
         Call(
             row[0], row[1], row[2], row[3], row[4], row[5], instant(row[6]), row[7], row[8], Text(row[9], row[10]),
             instant(row[11]), instant(row[12]), row[13], row[14], row[15] is not None, row[16], row[17],
         )
-        for row in database.rows(f"{ENTRY} {where}", *values)
+        for row in database.rows(f"{ENTRY} {clause}", *values)
     ]  # fmt: skip

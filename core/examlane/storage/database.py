@@ -171,6 +171,18 @@ class Database:
             connection.close()
 
 
+def where(*conditions: tuple[str, Any]) -> tuple[str, list[Any]]:
+    """A WHERE clause of those conditions that have a value, and the values; of several values one must be met (IN)."""
+    told = [(condition, value) for condition, value in conditions if value not in (None, "", (), [])]
+    parts = ["1 = 1"]
+    values: list[Any] = []
+    for condition, value in told:
+        several = isinstance(value, tuple | list)
+        parts.append(f"{condition} ({', '.join('?' for _ in value)})" if several else condition)
+        values += value if several else [value]
+    return " AND ".join(parts), values
+
+
 @cache
 def _for_postgresql(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")

@@ -191,6 +191,7 @@ class Peer(Table):
     failures = IntegerField(default=0)
     paused_until = InstantField(default=0)
     listens_since = InstantField(default=0)
+    version = IntegerField(default=1)
     created_at = InstantField()
 
 
@@ -300,7 +301,7 @@ class PlacerNumber(Table):
 
 
 class DeskTask(Table):
-    """Why automation stopped, who owns it, since when, until when, and the next step."""
+    """Why automation stopped, who owns it, since when, until when, and the next step; `taken_by` works on it now."""
 
     code = CharField(max_length=64)
     department = CharField(max_length=32)
@@ -312,8 +313,12 @@ class DeskTask(Table):
     next_step = JsonField(default="{}")
     opened_at = InstantField()
     deadline_at = InstantField(null=True)
+    taken_by = CharField(max_length=64, default="")
+    taken_at = InstantField(null=True)
     closed_at = InstantField(null=True)
     closed_by = CharField(max_length=64, default="")
+    close_reason = CharField(max_length=200, default="")
+    version = IntegerField(default=1)
 
 
 DeskTask.add_index(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from examlane.errors import NotFound, Refused, StalePlan
 from examlane.hospital import Hospital
 from examlane.records import audit, jobs
 from examlane.records.audit import SYSTEM
-from examlane.storage.database import Database
+from examlane.storage.database import Database, where
 from examlane.storage.fields import epoch, instant
 from examlane.waiting import offers, waitlist
 from examlane.waiting.waitlist import Entry
@@ -118,12 +119,10 @@ def deal_with(hospital: Hospital, freed: int) -> bool:
     return hospital.database.write(partial(_write, hospital, found, considered, expires_at))
 
 
-def log(database: Database, department: str, after: int, limit: int) -> list[LogLine]:
-    """The fairness log of a department (none named: all), page by page."""
-    where, values = "l.id > ?", [after]
-    if department:
-        where, values = "l.id > ? AND f.department = ?", [after, department]  # type: ignore[list-item]
-    rows = database.rows(f"{LOGGED} WHERE {where} ORDER BY l.id LIMIT ?", *values, limit)
+def log(database: Database, departments: Sequence[str], after: int, limit: int) -> list[LogLine]:
+    """The fairness log of departments (none named: all), page by page."""
+    condition, values = where(("l.id > ?", after), ("f.department IN", tuple(departments)))
+    rows = database.rows(f"{LOGGED} WHERE {condition} ORDER BY l.id LIMIT ?", *values, limit)
     return [
         LogLine(
             key, freed, code, group, instant(start), entry, place, bool(urgent), instant(ordered), outcome, reason,

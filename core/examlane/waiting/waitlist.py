@@ -21,7 +21,7 @@ from examlane.records import audit, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.daily import WaitingEntry, WaitingItem
-from examlane.storage.database import Database
+from examlane.storage.database import Database, where
 from examlane.storage.fields import dump, epoch, instant
 
 CHANNELS = ("sms", "wechat", "app", "phone")
@@ -225,14 +225,10 @@ def entry_of(database: Database, entry: int) -> Entry:
     return found[0]
 
 
-def entries(database: Database, department: str, state: str, after: int, limit: int) -> list[Entry]:
-    """Entries of a department and state (none named: all), in order of their ids, after one of them."""
-    where, values = ["w.id > ?"], [after]
-    for condition, value in (("w.department = ?", department), ("w.state = ?", state)):
-        if value:
-            where.append(condition)
-            values.append(value)  # type: ignore[arg-type]
-    return _entries(database, f"WHERE {' AND '.join(where)} ORDER BY w.id LIMIT ?", *values, limit)
+def entries(database: Database, departments: Sequence[str], state: str, after: int, limit: int) -> list[Entry]:
+    """Entries of departments and a state (none named: all), in order of their ids, after one of them."""
+    condition, values = where(("w.id > ?", after), ("w.department IN", tuple(departments)), ("w.state = ?", state))
+    return _entries(database, f"WHERE {condition} ORDER BY w.id LIMIT ?", *values, limit)
 
 
 def patient_of(database: Database, entry: int) -> int:
@@ -243,8 +239,8 @@ def patient_of(database: Database, entry: int) -> int:
     return int(patient)
 
 
-def _entries(database: Database, where: str, *values: Any) -> list[Entry]:
-    rows = database.rows(f"{ENTRY} {where}", *values)
+def _entries(database: Database, clause: str, *values: Any) -> list[Entry]:
+    rows = database.rows(f"{ENTRY} {clause}", *values)
     if not rows:
         return []
     keys: dict[int, list[str]] = {row[0]: [] for row in rows}

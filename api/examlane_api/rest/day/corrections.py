@@ -111,7 +111,7 @@ def void(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @blp.route("/orders/<string:number>/changes", methods=["POST"])
 @blp.arguments(OrderChangeBody())
 @blp.response(200, OrderChangeAnswer())
-@operation("order.change", writes=True)
+@operation("order.change", writes=True, expects=True)
 def change_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """Change an order: the rules are asked anew. `version` or If-Match names the version that was read."""
     body = expecting(body)

@@ -15,6 +15,7 @@ from examlane import reporting
 from examlane.appointments import changes, status
 from examlane.appointments.status import AppointmentStatus
 from examlane.arrival import attendance, noshow, repeated
+from examlane.arrival.repeated import Restriction
 from examlane.domain import Text
 from examlane.errors import InvalidInput, NotFound, Refused
 from examlane.records import receipts
@@ -35,6 +36,7 @@ from examlane_api.rest.api import (
     write,
 )
 from examlane_api.rest.fields import CleanText, Code, Instant, Several, YesNo
+from examlane_api.rest.paging import Page, Paged, paged
 
 blp = blueprint("no-shows", "No-shows and what follows from them")
 UNKNOWN = Text("找不到该预约", "no such appointment")
@@ -97,7 +99,7 @@ class SourceAnswer(Schema):
     sweeps_from = fields.String(allow_none=True)
 
 
-class RestrictionQuery(Schema):
+class RestrictionQuery(Page):
     department = Code(32, load_default=None)
     order = Code(64, load_default=None)
 
@@ -129,7 +131,7 @@ class RestrictionAnswer(Schema):
     decided_by = fields.String()
 
 
-class RestrictionsAnswer(Schema):
+class RestrictionsAnswer(Paged):
     restrictions = fields.List(fields.Nested(RestrictionAnswer))
 
 
@@ -225,14 +227,19 @@ def declare_source(body: dict[str, Any], code: str) -> Mapping[str, Any]:
 @blp.response(200, RestrictionsAnswer())
 @operation("restriction.read")
 def list_restrictions(query: dict[str, Any]) -> Mapping[str, Any]:
-    """The restrictions that count now, of a `department` or of the patient of an `order`; 200 at most, newest first."""
+    """The restrictions that count now, of a `department` or of the patient of an `order`; newest first."""
     patient = None
     if query["order"]:
         patient = hospital().database.value("SELECT patient_id FROM exam_order WHERE number = ?", query["order"])
         if patient is None:
             raise NotFound("order", query["order"])
-    found = repeated.restrictions(hospital(), department=query["department"] or "", patient=patient)
-    return {"restrictions": [answers().restriction(each) for each in found]}
+
+    def read(after: int, limit: int) -> list[Restriction]:
+        return repeated.restrictions(
+            hospital(), department=query["department"] or "", patient=patient, before=after, limit=limit
+        )
+
+    return paged("restrictions", query, read, answers().restriction)
 
 
 @blp.route("/restrictions/<string:key>/appeal", methods=["POST"])

@@ -35,7 +35,7 @@ class PolicyAnswer(Schema):
 
 @blp.route("/departments/<string:code>/policy", methods=["GET"])
 @blp.response(200, PolicyAnswer())
-@operation("department.policy")
+@operation("department.policy", tagged=True)
 def read_policy(code: str) -> Mapping[str, Any]:
     """What a department has set for its day, and what counts with the defaults."""
     return _answer(code)
@@ -44,7 +44,7 @@ def read_policy(code: str) -> Mapping[str, Any]:
 @blp.route("/departments/<string:code>/policy", methods=["PUT"])
 @blp.arguments(Policy())
 @blp.response(200, PolicyAnswer())
-@operation("department.policy")
+@operation("department.policy", expects=True)
 def set_policy(body: dict[str, Any], code: str) -> Mapping[str, Any]:
     """Set all of a department's policy. `version` or If-Match names the version that was read."""
     here, body = hospital(), expecting(body)

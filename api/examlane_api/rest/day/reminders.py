@@ -10,9 +10,19 @@ from marshmallow import Schema, fields, validate
 from examlane.records.receipts import RequestKey
 from examlane.reminders import call_list
 from examlane_api import waiting
-from examlane_api.rest.api import actor, allow_department, answers, blueprint, hospital, operation, write
-from examlane_api.rest.day.waiting import Page, number
-from examlane_api.rest.fields import CleanText, Instant
+from examlane_api.rest.api import (
+    actor,
+    allow_department,
+    answers,
+    blueprint,
+    departments_of,
+    hospital,
+    operation,
+    write,
+)
+from examlane_api.rest.day.waiting import DepartmentPage
+from examlane_api.rest.fields import CleanText, Instant, internal
+from examlane_api.rest.paging import Paged, paged
 from examlane_api.rest.schemas import Words
 
 blp = blueprint("reminders", "Messages to patients and the call list")
@@ -56,9 +66,8 @@ class CallAnswer(Schema):
     closed = fields.Boolean()
 
 
-class CallsAnswer(Schema):
+class CallsAnswer(Paged):
     calls = fields.List(fields.Nested(CallAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
 @blp.route("/messages/<string:message>/delivery", methods=["POST"])
@@ -76,19 +85,16 @@ def report_delivery(body: dict[str, Any], message: str) -> Mapping[str, Any]:
 
 
 @blp.route("/call-list", methods=["GET"])
-@blp.arguments(Page(), location="query")
+@blp.arguments(DepartmentPage(), location="query")
 @blp.response(200, CallsAnswer())
 @operation(CALLS)
 def list_calls(query: dict[str, Any]) -> Mapping[str, Any]:
     """Who is to be called now, page by page; names and numbers are masked."""
-    allow_department(CALLS, query["department"] or "")
-    found = call_list.calls(
-        hospital().database, query["department"] or "", hospital().clock.now(), query["cursor"], query["limit"]
-    )
-    return {
-        "calls": [waiting.call(answers(), one) for one in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+    departments, now = departments_of(CALLS, query["department"]), hospital().clock.now()
+    return paged(
+        "calls", query, lambda **page: call_list.calls(hospital().database, departments, now, **page),
+        lambda one: waiting.call(answers(), one),
+    )  # fmt: skip
 
 
 @blp.route("/call-list/<string:call>", methods=["GET"])
@@ -96,8 +102,8 @@ def list_calls(query: dict[str, Any]) -> Mapping[str, Any]:
 @operation(CALLS)
 def read_call(call: str) -> Mapping[str, Any]:
     """One entry with the whole name and number, for who makes the call; that he looked is kept."""
-    allow_department(CALLS, call_list.call_of(hospital().database, number(call)).department)
-    return waiting.call(answers(), call_list.shown(hospital(), number(call), actor()), whole=True)
+    allow_department(CALLS, call_list.call_of(hospital().database, internal(call)).department)
+    return waiting.call(answers(), call_list.shown(hospital(), internal(call), actor()), whole=True)
 
 
 @blp.route("/call-list/<string:call>/result", methods=["POST"])
@@ -106,11 +112,11 @@ def read_call(call: str) -> Mapping[str, Any]:
 @operation(CALLS, writes=True)
 def report_result(body: dict[str, Any], call: str) -> Mapping[str, Any]:
     """What a call led to: reached, not reached, or a wrong number."""
-    allow_department(CALLS, call_list.call_of(hospital().database, number(call)).department)
+    allow_department(CALLS, call_list.call_of(hospital().database, internal(call)).department)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         found = call_list.result(
-            hospital(), number(call), body["result"], actor(), key, next_try_at=body["next_try_at"]
+            hospital(), internal(call), body["result"], actor(), key, next_try_at=body["next_try_at"]
         )
         return waiting.call(answers(), found)
 

@@ -11,17 +11,20 @@ from marshmallow import Schema, fields, validate
 from examlane.records.receipts import RequestKey
 from examlane.replanning import closing, reading, suspensions
 from examlane.replanning.closing import KINDS, OF_THE_CALENDAR, Asked, Planned
+from examlane.replanning.reading import SuspensionStatus
 from examlane_api.access import may
 from examlane_api.rest.api import (
     actor,
     allow_department,
     answers,
     blueprint,
+    departments_of,
     hospital,
     operation,
     write,
 )
 from examlane_api.rest.fields import CleanText, Code, Count, Day, Instant, Several, Whole, YesNo
+from examlane_api.rest.paging import Page, Paged, paged
 
 blp = blueprint("suspensions", "Suspensions of devices, staff, rosters and days")
 CLOCK = validate.Regexp(r"([01]\d|2[0-3]):[0-5]\d\Z|24:00\Z", error="Not a time of day such as 08:30.")
@@ -51,15 +54,12 @@ class SuspensionEnd(Schema):
     move_back = YesNo(load_default=False)
 
 
-class SuspensionQuery(Schema):
+class SuspensionQuery(Page):
     department = Code(load_default=None, allow_none=True)
     state = fields.String(validate=validate.OneOf(["applying", "applied", "ending", "ended"]), load_default=None)
-    cursor = Count(0, 10**15, load_default=0)
-    limit = Count(1, 200, load_default=50)
 
 
-class OutcomeQuery(Schema):
-    cursor = Count(0, 10**15, load_default=0)
+class OutcomeQuery(Page):
     limit = Count(1, 500, load_default=200)
 
 
@@ -121,16 +121,14 @@ class SuspensionSummary(Schema):
     ended_at = fields.String(allow_none=True)
 
 
-class SuspensionAnswer(SuspensionSummary):
+class SuspensionAnswer(SuspensionSummary, Paged):
     """With the visits, where they were asked for."""
 
     visits = fields.List(fields.Nested(OutcomeAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
-class SuspensionsAnswer(Schema):
+class SuspensionsAnswer(Paged):
     suspensions = fields.List(fields.Nested(SuspensionSummary))
-    next_cursor = fields.Integer(allow_none=True)
 
 
 class DeclaredAnswer(Schema):
@@ -191,16 +189,14 @@ def end(body: dict[str, Any], number: str) -> Mapping[str, Any]:
 @operation(READ)
 def list_suspensions(query: dict[str, Any]) -> Mapping[str, Any]:
     """Suspensions of the caller's departments, newest first, page by page."""
-    if query["department"]:
-        allow_department(READ, query["department"])
-    departments = [query["department"]] if query["department"] else sorted(g.caller.departments)
-    found = reading.suspensions(
-        hospital(), departments=departments, state=query["state"] or "", before=query["cursor"], limit=query["limit"]
-    )
-    return {
-        "suspensions": [answers().suspension(one) for one in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+    departments = departments_of(READ, query["department"])
+
+    def read(after: int, limit: int) -> list[SuspensionStatus]:
+        return reading.suspensions(
+            hospital(), departments=departments, state=query["state"] or "", before=after, limit=limit
+        )
+
+    return paged("suspensions", query, read, answers().suspension)
 
 
 @blp.route("/suspensions/calendar", methods=["GET"])
@@ -212,7 +208,7 @@ def read_calendar() -> Mapping[str, Any]:
     return {"days": [_declared(one) for one in reading.calendar(hospital(), today.isoformat())]}
 
 
-@blp.route("/suspensions/<string:number>", methods=["GET"])
+@blp.route("/suspensions/<number:number>", methods=["GET"])
 @blp.arguments(OutcomeQuery(), location="query")
 @blp.response(200, SuspensionAnswer())
 @operation(READ)
@@ -220,12 +216,11 @@ def read_suspension(query: dict[str, Any], number: str) -> Mapping[str, Any]:
     """One suspension with what became of each visit, in the order they were served."""
     found = reading.get(hospital(), number)
     allow_department(READ, found.department)
-    visits = reading.visits(hospital(), found.id, after=query["cursor"], limit=query["limit"])
-    return {
-        **answers().suspension(found),
-        "visits": [answers().suspension_visit(one) for one in visits],
-        "next_cursor": visits[-1].position if len(visits) == query["limit"] else None,
-    }
+    visits = paged(
+        "visits", query, lambda **page: reading.visits(hospital(), found.id, **page), answers().suspension_visit,
+        by="position",
+    )  # fmt: skip
+    return {**answers().suspension(found), **visits}
 
 
 def asked(body: Mapping[str, Any]) -> Asked:

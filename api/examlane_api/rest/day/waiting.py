@@ -9,10 +9,20 @@ from marshmallow import Schema, fields, validate
 
 from examlane.records.receipts import RequestKey
 from examlane.waiting import backfill, offers, waitlist
-from examlane.waiting.waitlist import CHANNELS, EntryData
+from examlane.waiting.waitlist import CHANNELS, Entry, EntryData
 from examlane_api import waiting
-from examlane_api.rest.api import actor, allow_department, answers, blueprint, hospital, operation, write
-from examlane_api.rest.fields import Code, Count, Day, Several, Whole, YesNo
+from examlane_api.rest.api import (
+    actor,
+    allow_department,
+    answers,
+    blueprint,
+    departments_of,
+    hospital,
+    operation,
+    write,
+)
+from examlane_api.rest.fields import Code, Day, Several, Whole, YesNo, internal
+from examlane_api.rest.paging import Page, Paged, paged
 from examlane_api.rest.schemas import AppointmentAnswer, Nothing
 
 blp = blueprint("waiting", "Waiting list and offers")
@@ -33,13 +43,11 @@ class Joining(Schema):
     automatic = YesNo(load_default=False)
 
 
-class Page(Schema):
+class DepartmentPage(Page):
     department = Code(32, load_default=None)
-    cursor = Count(0, 2**53, load_default=0)
-    limit = Count(1, 200, load_default=50)
 
 
-class Listing(Page):
+class Listing(DepartmentPage):
     state = fields.String(validate=validate.OneOf(("active", "paused", "ended")), load_default=None)
 
 
@@ -77,14 +85,12 @@ class EntryAnswer(Schema):
     offers = fields.List(fields.Nested(OfferAnswer))
 
 
-class EntriesAnswer(Schema):
+class EntriesAnswer(Paged):
     entries = fields.List(fields.Nested(EntryAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
-class LogAnswer(Schema):
+class LogAnswer(Paged):
     lines = fields.List(fields.Dict())
-    next_cursor = fields.Integer(allow_none=True)
 
 
 @blp.route("/waiting", methods=["POST"])
@@ -112,37 +118,34 @@ def join(body: dict[str, Any]) -> Mapping[str, Any]:
 @blp.response(200, EntriesAnswer())
 @operation(READ)
 def list_entries(query: dict[str, Any]) -> Mapping[str, Any]:
-    """The waiting list of a department, page by page; names are masked."""
-    allow_department(READ, query["department"] or "")
-    found = waitlist.entries(
-        hospital().database, query["department"] or "", query["state"] or "", query["cursor"], query["limit"]
-    )
-    return {
-        "entries": [waiting.entry(hospital(), answers(), one) for one in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+    """The waiting list of the caller's departments, page by page; names are masked."""
+    departments = departments_of(READ, query["department"])
+
+    def read(**page: Any) -> list[Entry]:
+        return waitlist.entries(hospital().database, departments, query["state"] or "", **page)
+
+    return paged("entries", query, read, lambda one: waiting.entry(hospital(), answers(), one))
 
 
 @blp.route("/waiting/log", methods=["GET"])
-@blp.arguments(Page(), location="query")
+@blp.arguments(DepartmentPage(), location="query")
 @blp.response(200, LogAnswer())
 @operation(READ)
 def read_log(query: dict[str, Any]) -> Mapping[str, Any]:
     """Of each freed time who was considered, in which order, why skipped or offered, who got it; without names."""
-    allow_department(READ, query["department"] or "")
-    found = backfill.log(hospital().database, query["department"] or "", query["cursor"], query["limit"])
-    return {
-        "lines": [waiting.log_line(answers(), line) for line in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+    departments = departments_of(READ, query["department"])
+    return paged(
+        "lines", query, lambda **page: backfill.log(hospital().database, departments, **page),
+        lambda line: waiting.log_line(answers(), line),
+    )  # fmt: skip
 
 
-@blp.route("/waiting/<string:entry>", methods=["GET"])
+@blp.route("/waiting/<number:entry>", methods=["GET"])
 @blp.response(200, EntryAnswer())
 @operation(READ)
 def read_entry(entry: str) -> Mapping[str, Any]:
     """One entry with its offers."""
-    found = waitlist.entry_of(hospital().database, number(entry))
+    found = waitlist.entry_of(hospital().database, internal(entry))
     allow_department(READ, found.department)
     return waiting.entry(hospital(), answers(), found)
 
@@ -153,10 +156,10 @@ def read_entry(entry: str) -> Mapping[str, Any]:
 @operation(CHANGE, writes=True)
 def withdraw(body: dict[str, Any], entry: str) -> Mapping[str, Any]:
     """The patient no longer waits."""
-    allow_department(CHANGE, waitlist.entry_of(hospital().database, number(entry)).department)
+    allow_department(CHANGE, waitlist.entry_of(hospital().database, internal(entry)).department)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        return waiting.entry(hospital(), answers(), waitlist.withdraw(hospital(), number(entry), actor(), key))
+        return waiting.entry(hospital(), answers(), waitlist.withdraw(hospital(), internal(entry), actor(), key))
 
     return write("waiting.withdraw", body, act)
 
@@ -167,10 +170,10 @@ def withdraw(body: dict[str, Any], entry: str) -> Mapping[str, Any]:
 @operation(CHANGE, writes=True)
 def resume(body: dict[str, Any], entry: str) -> Mapping[str, Any]:
     """A paused entry counts again."""
-    allow_department(CHANGE, waitlist.entry_of(hospital().database, number(entry)).department)
+    allow_department(CHANGE, waitlist.entry_of(hospital().database, internal(entry)).department)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        return waiting.entry(hospital(), answers(), waitlist.resume(hospital(), number(entry), actor(), key))
+        return waiting.entry(hospital(), answers(), waitlist.resume(hospital(), internal(entry), actor(), key))
 
     return write("waiting.resume", body, act)
 
@@ -184,7 +187,7 @@ def accept(body: dict[str, Any], offer: str) -> Mapping[str, Any]:
     _allow_offer(offer)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        return answers().appointment(offers.accept(hospital(), number(offer), actor(), key))
+        return answers().appointment(offers.accept(hospital(), internal(offer), actor(), key))
 
     return write("offer.accept", body, act)
 
@@ -198,16 +201,11 @@ def decline(body: dict[str, Any], offer: str) -> Mapping[str, Any]:
     _allow_offer(offer)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        return waiting.offer(answers(), offers.decline(hospital(), number(offer), actor(), key))
+        return waiting.offer(answers(), offers.decline(hospital(), internal(offer), actor(), key))
 
     return write("offer.decline", body, act)
 
 
 def _allow_offer(offer: str) -> None:
-    found = offers.find(hospital().database, number(offer))
+    found = offers.find(hospital().database, internal(offer))
     allow_department(CHANGE, waitlist.entry_of(hospital().database, found.entry).department)
-
-
-def number(path: str) -> int:
-    """The internal number in an address; what is none finds nothing."""
-    return int(path) if path.isascii() and path.isdigit() and len(path) < 16 else 0

@@ -29,7 +29,7 @@ def list_departments() -> Mapping[str, Any]:
 
 @blp.route("/departments/<string:code>", methods=["GET"])
 @blp.response(200, schemas.DepartmentAnswer())
-@operation("department.read")
+@operation("department.read", tagged=True)
 def read_department(code: str) -> Mapping[str, Any]:
     """One department."""
     return _one(code)
@@ -38,32 +38,37 @@ def read_department(code: str) -> Mapping[str, Any]:
 @blp.route("/departments/<string:code>/mode", methods=["PUT"])
 @blp.arguments(schemas.Mode())
 @blp.response(200, schemas.DepartmentAnswer())
-@operation("department.switch")
+@operation("department.switch", expects=True)
 def set_mode(body: dict[str, Any], code: str) -> Mapping[str, Any]:
     """Switch a department's mode; a PUT is repeatable by itself. External appointments are taken over, or given back."""
-    switching.switch(hospital(), code, body["mode"], actor(), body["version"])
+    switching.switch(hospital(), code, body["mode"], actor(), expecting(body)["version"])
     return _one(code)
 
 
 @blp.route("/departments/<string:code>/plugins/<string:plugin>", methods=["PUT"])
 @blp.arguments(schemas.PluginStage())
 @blp.response(200, schemas.DepartmentAnswer())
-@operation("department.switch")
+@operation("department.switch", expects=True)
 def set_stage(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]:
-    """Switch a plugin's stage in a department, effective in all processes at their next plan."""
-    here = hospital()
+    """Switch a plugin's stage in a department, effective in all processes at their next plan.
+
+    `version` or If-Match names the version of the stage that was read.
+    """
+    here, body = hospital(), expecting(body)
     if plugin not in here.plugins.loaded and plugin not in here.plugins.broken:
         raise NotFound("plugin", plugin)
     rollout.set_stage(
         here.database, code, plugin, body["stage"], actor(), epoch(here.clock.now()),
         pilot_percent=body["pilot_percent"], version=body["version"],
     )  # fmt: skip
-    return _one(code)
+    department = _one(code)
+    g.version = next(stage["version"] for stage in department["plugins"] if stage["plugin"] == plugin)
+    return department
 
 
 @blp.route("/departments/<string:code>/plugins/<string:plugin>/settings", methods=["GET"])
 @blp.response(200, schemas.PluginSettingsAnswer())
-@operation("plugin.configure")
+@operation("plugin.configure", tagged=True)
 def read_settings(code: str, plugin: str) -> Mapping[str, Any]:
     """What a department has set for a plugin, and what counts there with the plugin's defaults."""
     return _settings(code, plugin)
@@ -72,7 +77,7 @@ def read_settings(code: str, plugin: str) -> Mapping[str, Any]:
 @blp.route("/departments/<string:code>/plugins/<string:plugin>/settings", methods=["PUT"])
 @blp.arguments(schemas.PluginSettings())
 @blp.response(200, schemas.PluginSettingsAnswer())
-@operation("plugin.configure")
+@operation("plugin.configure", expects=True)
 def set_settings(body: dict[str, Any], code: str, plugin: str) -> Mapping[str, Any]:
     """Set all settings of a plugin in a department. `version` or If-Match names the version that was read."""
     here, body = hospital(), expecting(body)
@@ -98,6 +103,7 @@ def _one(code: str) -> Mapping[str, Any]:
     row = next((row for row in rollout.overview(hospital().database) if row.code == code), None)
     if row is None:
         raise NotFound("department", code)
+    g.version = row.version
     return _data(row)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from flask import g
 from marshmallow import Schema, fields, validate
 
 from examlane.errors import NotFound
@@ -15,22 +16,26 @@ from examlane.records import peers as kept
 from examlane.records.peers import PeerRow
 from examlane.records.receipts import RequestKey
 from examlane_api.rest import schemas
-from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
-from examlane_api.rest.fields import CleanText, Code, Count, Several, Whole, YesNo
+from examlane_api.rest.api import actor, answers, blueprint, expecting, hospital, operation, write
+from examlane_api.rest.fields import CleanText, Code, Several, Whole, YesNo
+from examlane_api.rest.paging import Page, Paged, paged
 
 blp = blueprint("peers", "Peers and the events they are owed")
 
 
 class PeerChange(Schema):
-    """What is left out stays."""
+    """What is left out stays. `version` or If-Match names the version that was read."""
 
     address = CleanText(300, load_default=None, allow_none=True)
     event_types = Several(fields.String(validate=validate.OneOf(list(KINDS))), 0, 60, load_default=None, allow_none=True)
     enabled = YesNo(load_default=None, allow_none=True)
     timeout_seconds = Whole(1, 120, load_default=None, allow_none=True)
+    version = Whole(1, 1_000_000, load_default=None, allow_none=True)
 
 
 class PeerAnswer(Schema):
+    """A peer, with what waits for it."""
+
     code = fields.String()
     kind = fields.String()
     address = fields.String()
@@ -50,12 +55,10 @@ class PeersAnswer(Schema):
     peers = fields.List(fields.Nested(PeerAnswer))
 
 
-class EventQuery(Schema):
+class EventQuery(Page):
     state = fields.String(load_default=None, validate=validate.OneOf(list(dead_letters.STATES)))
     peer = Code(32, load_default=None)
     subject_key = Code(80, load_default=None)
-    cursor = Count(0, 2**62, load_default=0)
-    limit = Count(1, 200, load_default=50)
 
 
 class Discard(Schema):
@@ -78,9 +81,8 @@ class EventAnswer(Schema):
     error = fields.String()
 
 
-class EventsAnswer(Schema):
+class EventsAnswer(Paged):
     events = fields.List(fields.Nested(EventAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
 class AttemptAnswer(Schema):
@@ -105,18 +107,23 @@ def list_peers() -> Mapping[str, Any]:
     return {"peers": [_peer(row) for row in kept.overview(hospital().database)]}
 
 
+@blp.route("/peers/<string:code>", methods=["GET"])
+@blp.response(200, PeerAnswer())
+@operation("peers.read", tagged=True)
+def read_peer(code: str) -> Mapping[str, Any]:
+    """One peer."""
+    return _one(code)
+
+
 @blp.route("/peers/<string:code>", methods=["PUT"])
 @blp.arguments(PeerChange())
 @blp.response(200, PeerAnswer())
-@operation("peers.change")
+@operation("peers.change", expects=True)
 def change_peer(body: dict[str, Any], code: str) -> Mapping[str, Any]:
     """Change a peer; a PUT is repeatable by itself. Who is enabled again is owed what happens from now on."""
     here = hospital()
-    kept.change(here.database, code, actor(), here.clock.now(), **body)
-    row = next((row for row in kept.overview(here.database) if row.code == code), None)
-    if row is None:
-        raise NotFound("peer", code)
-    return _peer(row)
+    kept.change(here.database, code, actor(), here.clock.now(), **expecting(body))
+    return _one(code)
 
 
 @blp.route("/events", methods=["GET"])
@@ -125,12 +132,10 @@ def change_peer(body: dict[str, Any], code: str) -> Mapping[str, Any]:
 @operation("events.read")
 def list_events(query: dict[str, Any]) -> Mapping[str, Any]:
     """Events by state, peer and subject, page by page."""
-    cursor, limit = query.pop("cursor"), query["limit"]
-    found = dead_letters.listed(hospital().database, after=cursor, **query)
-    return {
-        "events": [answers().event(row) for row in found],
-        "next_cursor": found[-1].id if len(found) == limit else None,
-    }
+    filters = {name: query[name] for name in ("state", "peer", "subject_key")}
+    return paged(
+        "events", query, lambda **page: dead_letters.listed(hospital().database, **filters, **page), answers().event
+    )
 
 
 @blp.route("/events/<string:event_id>", methods=["GET"])
@@ -171,6 +176,14 @@ def discard_event(body: dict[str, Any], event_id: str) -> Mapping[str, Any]:
         return answers().event(dead_letters.show(here.database, event_id)[0])
 
     return write("event.discard", body, act)
+
+
+def _one(code: str) -> Mapping[str, Any]:
+    row = next((row for row in kept.overview(hospital().database) if row.code == code), None)
+    if row is None:
+        raise NotFound("peer", code)
+    g.version = kept.version(hospital().database, code)
+    return _peer(row)
 
 
 def _peer(row: PeerRow) -> dict[str, Any]:

@@ -6,17 +6,16 @@ from marshmallow import Schema, fields, validate
 
 from examlane.extension.rules import ACTIVE, PROPOSED
 from examlane.insight import trials
-from examlane_api.rest.fields import ByName, CleanText, Code, Count, Several, Whole, YesNo
+from examlane_api.rest.fields import ByName, CleanText, Code, Several, Whole, YesNo
+from examlane_api.rest.paging import Page, Paged
 from examlane_api.rest.schemas import Words
 
 # What is sent to us
 
 
-class RuleQuery(Schema):
+class RuleQuery(Page):
     plugin = Code(64, load_default=None)
     state = fields.String(load_default=None, validate=validate.OneOf([ACTIVE, PROPOSED]))
-    cursor = Count(0, 2**62, load_default=0)
-    limit = Count(1, 200, load_default=50)
 
 
 class Draft(Schema):
@@ -85,9 +84,8 @@ class WholeVersionAnswer(RuleVersionAnswer):
     content = fields.Dict()
 
 
-class RulesAnswer(Schema):
+class RulesAnswer(Paged):
     rules = fields.List(fields.Nested(RuleVersionAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
 class RuleAnswer(Schema):

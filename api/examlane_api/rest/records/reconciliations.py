@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields, validate
@@ -12,18 +13,16 @@ from examlane.reconciliation import runs
 from examlane.reconciliation.runs import Run
 from examlane.records.receipts import RequestKey
 from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
-from examlane_api.rest.day.waiting import number
-from examlane_api.rest.fields import CleanText, Code, Count, Day
+from examlane_api.rest.fields import CleanText, Code, Day, internal
+from examlane_api.rest.paging import Page, Paged, paged
 
 blp = blueprint("reconciliations", "Nightly reconciliations with peers")
 
 
-class ReconciliationQuery(Schema):
+class ReconciliationQuery(Page):
     peer = Code(32, load_default=None)
     day = Day(load_default=None)
     unsettled = fields.String(load_default="", validate=validate.OneOf(["", "true"]))
-    cursor = Count(0, 2**62, load_default=0)
-    limit = Count(1, 200, load_default=50)
 
 
 class ReconciliationSettlement(Schema):
@@ -53,9 +52,8 @@ class ReconciliationAnswer(Schema):
     note = fields.String()
 
 
-class ReconciliationsAnswer(Schema):
+class ReconciliationsAnswer(Paged):
     reconciliations = fields.List(fields.Nested(ReconciliationAnswer))
-    next_cursor = fields.Integer(allow_none=True)
 
 
 class ReconciliationShown(ReconciliationAnswer):
@@ -68,15 +66,10 @@ class ReconciliationShown(ReconciliationAnswer):
 @operation("reconciliation.read")
 def list_runs(query: dict[str, Any]) -> Mapping[str, Any]:
     """Runs by peer and day, page by page; `unsettled`: those that failed or found differences nobody has cleared."""
-    limit, day = query["limit"], query["day"]
-    found = runs.listed(
-        hospital().database, peer=query["peer"], day=day.isoformat() if day else None,
-        unsettled=bool(query["unsettled"]), after=query["cursor"], limit=limit,
-    )  # fmt: skip
-    return {
-        "reconciliations": [_run(each) for each in found],
-        "next_cursor": found[-1].id if len(found) == limit else None,
-    }
+    read = partial(runs.listed, hospital().database)
+    day = query["day"].isoformat() if query["day"] else None
+    more = {"peer": query["peer"], "day": day, "unsettled": bool(query["unsettled"])}
+    return paged("reconciliations", query, read, _run, **more)
 
 
 @blp.route("/reconciliations/<string:key>", methods=["GET"])
@@ -84,7 +77,7 @@ def list_runs(query: dict[str, Any]) -> Mapping[str, Any]:
 @operation("reconciliation.read")
 def show_run(key: str) -> Mapping[str, Any]:
     """One run with its differences, 2,000 of them at most."""
-    run, found = runs.show(hospital().database, number(key))
+    run, found = runs.show(hospital().database, internal(key))
     return {**_run(run), "found": [asdict(each) for each in found]}
 
 
@@ -96,7 +89,7 @@ def settle_run(body: dict[str, Any], key: str) -> Mapping[str, Any]:
     """Somebody has cleared what a run found, or why it failed: its desk task is closed."""
 
     def act(request: RequestKey) -> Mapping[str, Any]:
-        return _run(runs.settle(hospital(), number(key), body["reason"], actor(), request))
+        return _run(runs.settle(hospital(), internal(key), body["reason"], actor(), request))
 
     return write("reconciliation.settle", body, act)
 

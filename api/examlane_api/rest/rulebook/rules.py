@@ -9,10 +9,12 @@ from flask import abort, g
 
 from examlane.domain import Text
 from examlane.extension import rules
+from examlane.extension.rules import KeptVersion
 from examlane.records.receipts import RequestKey
 from examlane_api import access, problems, rulebook
-from examlane_api.rest import rule_schemas as schemas
 from examlane_api.rest.api import actor, answers, blueprint, hospital, operation, write
+from examlane_api.rest.paging import paged
+from examlane_api.rest.rulebook import schemas
 from examlane_api.rulebook import Draft, Wanted
 
 blp = blueprint("rules", "Clinical rules: versions, signatures, sources, dry runs")
@@ -25,17 +27,14 @@ MAY_NOT_SIGN = Text("您不能代表此角色签字", "you may not sign for this
 @operation("rules.read")
 def list_rules(query: dict[str, Any]) -> Mapping[str, Any]:
     """Every version of every rule that the hospital keeps, page by page."""
-    found = rules.listed(
-        hospital().database, plugin=query["plugin"] or "", state=query["state"] or "", after=query["cursor"],
-        limit=query["limit"],
-    )  # fmt: skip
-    return {
-        "rules": [answers().rule_version(one) for one in found],
-        "next_cursor": found[-1].id if len(found) == query["limit"] else None,
-    }
+
+    def read(**page: Any) -> list[KeptVersion]:
+        return rules.listed(hospital().database, plugin=query["plugin"] or "", state=query["state"] or "", **page)
+
+    return paged("rules", query, read, answers().rule_version)
 
 
-@blp.route("/rules/<string:rule>", methods=["GET"])
+@blp.route("/rules/<number:rule>", methods=["GET"])
 @blp.response(200, schemas.RuleAnswer())
 @operation("rules.read")
 def read_rule(rule: str) -> Mapping[str, Any]:
@@ -48,6 +47,14 @@ def read_rule(rule: str) -> Mapping[str, Any]:
         "counts": book[short].version if short in book else None,
         "versions": [answers().rule_version(one) for one in found],
     }
+
+
+@blp.route("/rules/<string:rule>/versions/<string:version>", methods=["GET"])
+@blp.response(200, schemas.WholeVersionAnswer())
+@operation("rules.read")
+def read_version(rule: str, version: str) -> Mapping[str, Any]:
+    """One version of a rule."""
+    return answers().rule_version(rules.found(hospital().database, rule, version))
 
 
 @blp.route("/rules/<string:rule>/versions", methods=["POST"])

@@ -1,0 +1,1 @@
+"""What people look up and settle over REST: exceptions, evidence, gates, payments, itineraries, figures."""

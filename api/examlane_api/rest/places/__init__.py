@@ -1,0 +1,1 @@
+"""The hospital over REST: departments, plugins, items, places, rosters and slots."""

@@ -1,0 +1,1 @@
+"""Clinical rules over REST: versions, signatures, choices, dry runs, and how exams relate."""
