@@ -209,7 +209,7 @@ ROWS: dict[str, list[Json | Xml]] = {
         *(Json("/payments", raw=b"{}", status=415, headers=(("Content-Type", media),)) for media in
            ("text/plain", "multipart/form-data; boundary=x", "application/xml", "application/x-www-form-urlencoded", "")),
         Json("/orders", method="DELETE", status=405), Json("/orders", method="TRACE", status=405),
-        Json("/payments", method="GET", status=405), Json("/orders/OG", method="PATCH", status=405),
+        Json("/payments", method="PUT", status=405), Json("/orders/OG", method="PATCH", status=405),
         message(enveloped("<a/>"), "unsupported_media_type", status=415, headers=(("Content-Type", "text/plain"),)),
         message(enveloped("<a/>"), "unknown_operation", headers=(("Content-Type", "application/soap+xml"),)),
     ],
