@@ -72,6 +72,7 @@ class Json:
     value: Any = None
     status: int = 422
     pointer: str = ""
+    code: str = ""
     raw: bytes | None = None
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()

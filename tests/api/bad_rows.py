@@ -37,6 +37,12 @@ def citizen(number: str) -> Iterator[Json | Xml]:
     )  # fmt: skip
 
 
+def bookings(order: str, code: str) -> Iterator[Json | Xml]:
+    """A time for an item that may not be booked; the code says why."""
+    yield Json("/appointments", "items", [f"{order}/1"], 409, "-", code=code)
+    yield Xml("BookAppointment", "booking/items/item/orderNo", order, "-", code)
+
+
 def holder(number: str) -> Iterator[Json | Xml]:
     """A patient of whom the number is all that tells birth date and sex."""
     identifier = f"<identifier><kind>citizen_id</kind><value>{number}</value></identifier>"
@@ -45,9 +51,19 @@ def holder(number: str) -> Iterator[Json | Xml]:
     yield Xml("SubmitOrder", "order/patient", patient)
 
 
+def token(more: str) -> str:
+    """A header with a UsernameToken of the hospital information system."""
+    return (
+        f'<w:Security xmlns:w="{SECURITY}"><w:UsernameToken><w:Username>his</w:Username>{more}'
+        "</w:UsernameToken></w:Security>"
+    )
+
+
 DEEP_JSON = b'{"a":' * 5000 + b"1" + b"}" * 5000
 BOMB = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 SECURITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
+UTILITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
+TOKEN = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
 REQUIRED = ("number", "patient", "patient/name", "patient/identifiers", "encounter", "encounter/number",
             "encounter/encounter_class", "ordering_department", "ordered_at", "items", "items/0/line",
@@ -172,6 +188,9 @@ ROWS: dict[str, list[Json | Xml]] = {
         Json("/orders", "patient/identifiers", [CARD], pointer="patient/birth_date"),
         Xml("SubmitOrder", IDENTIFIER, "<kind>citizen_id</kind><value>11010519491231002x</value>", BORN),
         Json("/orders", "patient", {"identifiers": [CARD], "name": "甲", "sex": "male"}, pointer="patient/sex"),
+        Xml("SubmitOrder", "order/patient", "<identifiers><identifier><kind>citizen_id</kind>"
+            "<value>11010519491231002X</value></identifier></identifiers><name>甲</name><sex>male</sex>",
+            "order/patient/sex"),
     ],
     "31 no telephone number": [
         *both("patient/phone", "order/patient/phone", "1380000123", "+86+8613800001234",
@@ -202,14 +221,15 @@ ROWS: dict[str, list[Json | Xml]] = {
         Json("/appointments/BOOKED/reschedule", status=412, headers=(("If-Match", '"7"'),)),
         Xml("RescheduleAppointment", "reschedule/version", "7", "-", "version_conflict"),
     ],
-    "36 not paid yet": [
-        Json("/appointments", "items", ["OG/1"], 409, "-"), Xml("BookAppointment", field="-", code="awaiting_payment"),
+    "36 not paid, not assessed, against a rule": [
+        *(case for order, code in (("OG", "awaiting_payment"), ("OH", "awaiting_gate"),
+                                   ("OX", "time_not_possible"), ("OC", "not_bookable")) for case in bookings(order, code)),
     ],
     "37 another media type or method": [
         *(Json("/payments", raw=b"{}", status=415, headers=(("Content-Type", media),)) for media in
            ("text/plain", "multipart/form-data; boundary=x", "application/xml", "application/x-www-form-urlencoded", "")),
         Json("/orders", method="DELETE", status=405), Json("/orders", method="TRACE", status=405),
-        Json("/payments", method="GET", status=405), Json("/orders/OG", method="PATCH", status=405),
+        Json("/payments", method="PUT", status=405), Json("/orders/OG", method="PATCH", status=405),
         message(enveloped("<a/>"), "unsupported_media_type", status=415, headers=(("Content-Type", "text/plain"),)),
         message(enveloped("<a/>"), "unknown_operation", headers=(("Content-Type", "application/soap+xml"),)),
     ],
@@ -224,6 +244,13 @@ ROWS: dict[str, list[Json | Xml]] = {
            "Bearer " + "x" * 5000)),
         *(Xml("SubmitOrder", field="-", code="unauthenticated", status=401, headers=(("Authorization", value),)) for value in
           ("", "Basic aGlzOndyb25n", "Basic ???", "Bearer his.x")),
+        *(Xml("SubmitOrder", field="-", code="unauthenticated", status=401, headers=(("Authorization", ""),),
+              header=token(more)) for more in (
+            f'<w:Password Type="{TOKEN}#PasswordDigest">x</w:Password>',
+            f'<w:Password Type="{TOKEN}#PasswordDigest">x</w:Password><w:Nonce>bm9uY2U=</w:Nonce>'
+            f'<u:Created xmlns:u="{UTILITY}">2026-11-20T00:00:00Z</u:Created>',
+            f'<w:Password Type="{TOKEN}#PasswordText">wrong</w:Password>',
+        )),
         Xml("SubmitOrder", field="-", code="unsupported_security",
             header=f'<w:Security xmlns:w="{SECURITY}"><w:UsernameToken>'
             "<w:Username>his</w:Username></w:UsernameToken></w:Security>"),
@@ -271,7 +298,10 @@ ROWS: dict[str, list[Json | Xml]] = {
 # What looks odd and is right.
 ACCEPTED: dict[str, list[Json | Xml]] = {
     "16 rare characters": [*both("patient/name", NAME, "𠮷田", "阿卜杜拉·买买提", "王😀")],
-    "17 markup in a text": [*both("note", "order/note", "<script>alert(1)</script>", "' OR 1=1--")],
+    "17 markup in a text": [
+        *both("note", "order/note", "<script>alert(1)</script>", "' OR 1=1--"),
+        Xml("SubmitOrder", "order/note", "<![CDATA[<script>alert(1)</script>]]>"),
+    ],
     "23 a leap day": [*both("patient/birth_date", BORN, "2024-02-29")],
     "28 unusual identity cards": [
         *(case for number in ("810000199003070023", "820000199003070025", "830000199003070027", "911234199003070022",

@@ -135,15 +135,21 @@ def rest_on_each(database_url: str) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, postgresql_folder: Path) -> Iterator[tuple[Site, Site]]:
-    """The same hospital on SQLite and on PostgreSQL, shared by tests that write nothing."""
+def both_urls(tmp_path_factory: pytest.TempPathFactory, postgresql_folder: Path) -> tuple[str, str]:
+    """An empty database of each engine."""
     import psycopg
 
     name = f"m{abs(hash(str(tmp_path_factory.mktemp('both')))):x}"
     with psycopg.connect(f"postgresql://postgres@/postgres?host={postgresql_folder}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     path = tmp_path_factory.mktemp("sqlite") / "hospital.db"
-    with opened(f"sqlite:///{path}") as one, opened(f"postgresql://postgres@/{name}?host={postgresql_folder}") as other:
+    return f"sqlite:///{path}", f"postgresql://postgres@/{name}?host={postgresql_folder}"
+
+
+@pytest.fixture(scope="module")
+def both(both_urls: tuple[str, str]) -> Iterator[tuple[Site, Site]]:
+    """The same hospital on SQLite and on PostgreSQL, shared by tests that write nothing."""
+    with opened(both_urls[0]) as one, opened(both_urls[1]) as other:
         yield one, other
 
 

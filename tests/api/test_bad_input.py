@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import etree
 
+from examlane import (
+    Finding,
+    FindingKind,
+    GateAnswer,
+    GateClosed,
+    IntervalRule,
+    OrderView,
+    Relation,
+    Selector,
+    Text,
+    hookimpl,
+)
 from examlane.storage.tables import TABLES
+from examlane.testing import require
 from tests.api.bad_input import BODIES, NAMESPACE, Json, Xml
 from tests.api.bad_rows import ACCEPTED, ROWS
+from tests.api.conftest import opened
 
 DUMPED = [table._meta.table_name for table in TABLES if table._meta.table_name not in ("slot", "client_nonce")]
 SEATS = "SELECT count(*), sum(taken), sum(extra) FROM slot"
+
+
+class Rules:
+    """No heart without an assessment, no contrast with metformin, no thyroid within a year after a head."""
+
+    @hookimpl
+    def pre_booking_gate(self, order: OrderView) -> list[GateAnswer]:
+        words = Text("请先完成评估", "Assessment first")
+        hearts = [item.key for item in order.items if item.item.code == "US-HEART"]
+        return [GateClosed("assessment", key, "rules.assess", words, words, "assessor") for key in hearts]
+
+    @hookimpl
+    def validate_order(self, order: OrderView) -> list[Finding]:
+        words = Text("二甲双胍与对比剂", "Metformin and contrast")
+        heads = [item.key for item in order.items if item.item.code == "CT-HEAD" and order.known("metformin") is True]
+        return [Finding(FindingKind.BLOCK, "rules.contrast", words, key) for key in heads]
+
+    @hookimpl
+    def interval_rules(self) -> Sequence[IntervalRule]:
+        first, second, words = Selector("CT-HEAD"), Selector("US-THYROID"), Text("须间隔", "apart")
+        return [IntervalRule("rules.apart", "1", first, second, Relation.EXCLUDE, words, after=timedelta(365))]
 
 
 class Hospital:
@@ -29,8 +65,17 @@ class Hospital:
         again = site.booked("O0", patient="P0")["number"]
         site.post(f"/appointments/{again}/cancel", {"reason": "改期"})
         site.post("/orders", site.order("OG", patient="P-G"), key="used")
+        self._order("OH", "US-HEART")
+        self._order("OT", "CT-HEAD", patient="P-OX")
+        self._order("OX", "US-THYROID")
+        observed = {"value": True, "observed_at": "2026-11-22T08:00:00+08:00", "source": "HIS"}
+        self._order("OC", "CT-HEAD", context={"metformin": observed})
         self.numbers = {"CANCELLED": cancelled, "DONE": done, "BOOKED": booked}
         self.send(Xml("SubmitOrder", "order/messageId", "used"))
+
+    def _order(self, number: str, item: str, patient: str = "", **more: Any) -> None:
+        self.site.post("/orders", self.site.order(number, item, patient=patient or f"P-{number}", **more))
+        self.site.post("/payments", self.site.payment(number))
 
     def send(self, case: Json | Xml) -> Any:
         return self._json(case) if isinstance(case, Json) else self._xml(case)
@@ -68,11 +113,18 @@ def named(text: str, names: Mapping[str, str]) -> str:
     return text
 
 
+Hospitals = tuple[tuple[Hospital, dict[str, Any]], ...]
+
+
 @pytest.fixture(scope="module")
-def hospitals(both: Any) -> tuple[tuple[Hospital, dict[str, Any]], ...]:
-    """Both with what is in their tables before anything bad is sent."""
-    made = [Hospital(site) for site in both]
-    return tuple((each, each.dump()) for each in made)
+def hospitals(both_urls: tuple[str, str]) -> Iterator[Hospitals]:
+    """One on each database, with what is in its tables before anything bad is sent."""
+    with opened(both_urls[0], {"rules": Rules()}) as one, opened(both_urls[1], {"rules": Rules()}) as other:
+        for site in (one, other):
+            for department in ("US", "CT"):
+                require(site.world, department, "rules")
+        made = [Hospital(site) for site in (one, other)]
+        yield tuple((each, each.dump()) for each in made)
 
 
 def cases(rows: Mapping[str, list[Json | Xml]]) -> Iterator[Any]:
@@ -95,6 +147,7 @@ def test_it_is_refused_with_its_place_and_written_nowhere(hospitals: Any, case: 
 def refused_by_rest(case: Json, answer: Any) -> None:
     assert (answer.status_code, answer.mimetype) == (case.status, "application/problem+json")
     assert len(answer.data) < 30_000
+    assert answer.json["code"] == (case.code or answer.json["code"])
     if case.named_pointer and answer.status_code == 422:
         problems = {each["pointer"]: each for each in answer.json["errors"]}
         assert case.named_pointer in problems

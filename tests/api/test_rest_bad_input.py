@@ -170,7 +170,7 @@ def test_text_full_of_brackets_is_not_deep_nesting(both: Any) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("DELETE", "/orders"), ("GET", "/payments"), ("PATCH", "/orders/O0"), ("POST", "/departments/US/mode"),
+    [("DELETE", "/orders"), ("DELETE", "/payments"), ("PATCH", "/orders/O0"), ("POST", "/departments/US/mode"),
      ("PUT", "/appointments"), ("TRACE", "/orders"), ("GET", "/holds")],
 )  # fmt: skip
 def test_another_method_is_405_and_says_which_are_allowed(unchanged: Any, method: str, path: str) -> None:

@@ -79,7 +79,7 @@ def test_a_citizen_id_under_another_kind_of_number_is_noticed_and_any_other_equa
     order(world, card("700"), name="甲")
     order(world, Identifier("insurance", "700"), name="乙")
     assert tasks(world) == 1
-    assert people.duplicates(world.hospital)[0].second.identifiers == (("insurance", "*0017"),)
+    assert people.duplicates(world.hospital)[0].second.identifiers == (("insurance", "*0010"),)
 
 
 def test_merging_them_closes_the_task_and_parting_them_does_not_ask_again(world: World) -> None:

@@ -29,10 +29,9 @@ class Served:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is being answered, then close."""
+        """Finish what is being answered, then close: in the server's thread, which may be waiting for these sockets."""
         self._server.task_dispatcher.shutdown()
-        self._close()
-        self._server.close()
+        self._server.trigger.pull_trigger(self._close)
         self._thread.join(5)
 
     def _close(self) -> None:
