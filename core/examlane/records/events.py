@@ -42,6 +42,9 @@ lease_until = ? + (SELECT p.timeout_seconds FROM peer p WHERE p.id = event.peer_
 WHERE id = ? AND lease_until <= ? AND sent_at IS NULL AND dead = 0
 RETURNING """ + MESSAGE
 PAUSED = "SELECT 1 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.id = ? AND p.paused_until > ?"
+# Whose lease ended meanwhile says nothing more: another worker tries, or has delivered it.
+POSTPONE = """UPDATE event SET due_at = ?, lease_until = 0, dead = ?, error = ?
+WHERE id = ? AND attempts = ? AND sent_at IS NULL RETURNING id"""
 FAILED = """UPDATE peer SET failures = failures + 1 WHERE id = ? RETURNING failures"""
 
 
@@ -209,10 +212,7 @@ def _missed(
     def postpone() -> None:
         _archive(database, message, outcome, sent, began, now)
         dead = int(message.attempts >= MAX_ATTEMPTS)
-        database.rows(
-            "UPDATE event SET due_at = ?, lease_until = 0, dead = ?, error = ? WHERE id = ? RETURNING id",
-            now + min(3600, 2**message.attempts), dead, why[:200], message.id,
-        )  # fmt: skip
+        database.rows(POSTPONE, now + min(3600, 2**message.attempts), dead, why[:200], message.id, message.attempts)
         if outcome == "unreachable":
             _note_failure(database, message.to.id, now)
 

@@ -99,6 +99,8 @@ class Recorder:
                 raise RuntimeError("secret insides")
             if payload.get("reason") == "break the contract":
                 return APPOINTMENT | {"version": 0}
+            if payload.get("reason") == "say more than the contract":
+                return APPOINTMENT | {"secret": "insides"}
             if payload.get("appointmentNo") == "gone":
                 words = Text("预约不存在\x00", "No such appointment")
                 raise SoapRefusal("appointment.unknown", words, fields=["cancellation/appointmentNo"])

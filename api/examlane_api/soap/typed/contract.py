@@ -24,7 +24,7 @@ from examlane_api.soap.typed import documents, shapes
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation in one SOAP version; zeep's own object does the reading and writing."""
+    """One operation in one SOAP version, as zeep understood the contract."""
 
     name: str
     binding: Any
@@ -85,9 +85,12 @@ class Contract:
 
     def write(self, operation: Operation, answer: Mapping[str, Any]) -> etree._Element:
         """The envelope of the answer. One that breaks the contract is our own mistake: ValueError."""
-        child = operation.response
-        value = shapes.from_plain(answer, child.type, self._timezone)
-        envelope: etree._Element = operation.binding.output.serialize(**{child.attr_name: value}).content
+        output = operation.binding.output
+        soap = output.nsmap["soap-env"]
+        envelope = etree.Element(f"{{{soap}}}Envelope", nsmap={"soap-env": soap})
+        body = etree.SubElement(envelope, f"{{{soap}}}Body")
+        response = etree.SubElement(body, output.body.qname)
+        shapes.render(response, operation.response, answer, self._timezone)
         if problems := self._schema.problems(copy.deepcopy(envelope[-1][0])):
             raise ValueError(f"{operation.name} answered against its contract: {problems}")
         return envelope

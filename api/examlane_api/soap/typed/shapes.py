@@ -1,4 +1,4 @@
-"""Between zeep's values and plain Python: dicts, lists, str, int, bool, Decimal, date and aware datetime.
+"""Between the messages of a contract and plain Python: dicts, lists, str, int, bool, Decimal, date and aware datetime.
 
 The contract wraps each list in a type `…List` with one repeated element; in Python it is simply a list.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from lxml import etree
 from zeep.xsd import ComplexType
 
 from examlane_api.soap.faults import printable
@@ -43,19 +44,25 @@ def missing(plain: Any, kind: Any, path: str = "") -> list[str]:
     return holes
 
 
-def from_plain(value: Any, kind: Any, timezone: tzinfo) -> Any:
-    """A plain answer in zeep's shape. Keys the contract does not know stay, so that zeep complains of them."""
-    if not isinstance(kind, ComplexType):
-        return _wire_scalar(value, timezone)
-    if (entry := _list_entry(kind)) is not None:
-        return {entry.attr_name: [from_plain(each, entry.type, timezone) for each in value]}
-    return _wire_fields(value, dict(kind.elements), timezone)
+def render(parent: etree._Element, element: Any, value: Any, timezone: tzinfo) -> None:
+    """Append a plain value as an element of the contract; only an unknown key is noticed here, the rest by the schema."""
+    node = etree.SubElement(parent, element.qname)
+    if not isinstance(element.type, ComplexType):
+        node.text = element.type.xmlvalue(_wire_scalar(value, timezone))
+    elif (entry := _list_entry(element.type)) is not None:
+        for each in value:
+            render(node, entry, each, timezone)
+    else:
+        _render_fields(node, element.type, value, timezone)
 
 
-def _wire_fields(value: Mapping[str, Any], elements: Mapping[str, Any], timezone: tzinfo) -> dict[str, Any]:
+def _render_fields(node: etree._Element, kind: ComplexType, value: Mapping[str, Any], timezone: tzinfo) -> None:
     given = {name: each for name, each in value.items() if each is not None}
-    known = {name: element.type for name, element in elements.items()}
-    return {name: from_plain(each, known.get(name), timezone) for name, each in given.items()}
+    for name, element in kind.elements:
+        if name in given:
+            render(node, element, given.pop(name), timezone)
+    if given:
+        raise ValueError(f"{kind.name} knows no {', '.join(given)}")
 
 
 def _list_entry(kind: ComplexType) -> Any | None:
