@@ -23,7 +23,7 @@ from examlane_api.commands import hospital
 from examlane_api.commands.clients import clients
 from examlane_api.commands.golive import export, importing
 from examlane_api.commands.hip import hip
-from examlane_api.commands.peers import events, peers
+from examlane_api.commands.peers import events, peers, soap
 from examlane_api.commands.plugins import plugins
 from examlane_api.commands.providers import providers
 from examlane_api.commands.reconciliation import reconcile, set_lists
@@ -147,7 +147,7 @@ def add_user(login: str, name: str, role: str, department: tuple[str, ...]) -> N
     click.echo(identity.add_user(hospital().database, login, name or login, role, department))
 
 
-for group in (clients, events, hip, peers, plugins, rules, providers, sandbox, importing, export, views):
+for group in (clients, events, hip, peers, plugins, rules, providers, sandbox, soap, importing, export, views):
     cli.add_command(group)
 
 

@@ -36,6 +36,8 @@ def answer(hospital: Hospital, answers: Answers, actor: Actor, replay: Replay) -
         return answers.items(status.of_appointment(hospital, key))
     if replay.subject == "voided_order":
         return answers.items(withdrawing.settle_early(hospital, key, actor))
+    if replay.subject == "parked":
+        return answers.items(())
     if replay.subject == "check_in_source":
         return answers.source(attendance.source(hospital, key))
     if replay.subject == "encounter":

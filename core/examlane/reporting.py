@@ -9,7 +9,7 @@ from typing import Any
 from examlane.appointments import booking, desk, status
 from examlane.appointments.status import ItemStatus
 from examlane.capacity.catalogue import Catalogue
-from examlane.corrections import withdrawing
+from examlane.corrections import early, withdrawing
 from examlane.domain import (
     EncounterView,
     EvidenceView,
@@ -72,6 +72,7 @@ def submit_order(hospital: Hospital, order: OrderData, actor: Actor, key: Reques
         withdrawing.relink(hospital, order.replaces, order.number, actor)
     people.notice_duplicates(hospital, patient)
     booking.settle(hospital, patient, actor)
+    early.make_all(hospital, order.number, actor)
     return status.of_order(hospital, order.number)
 
 

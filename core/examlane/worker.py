@@ -10,7 +10,7 @@ from examlane.arrival import noshow, repeated
 from examlane.capacity import rosters
 from examlane.capacity.availability import SlotCalendar
 from examlane.capacity.calendar import days_from
-from examlane.corrections import withdrawing
+from examlane.corrections import early, withdrawing
 from examlane.extension import shadow
 from examlane.golive import differences
 from examlane.hospital import Hospital
@@ -78,6 +78,7 @@ def turn(hospital: Hospital, send: Send, open_lists: Open | None = None) -> Roun
     if jobs.take_tick(hospital.database, "archive", now, FORGET_SECONDS):
         events.forget_deliveries(hospital.database, epoch(hospital.clock.now() - hospital.settings.archive))
     if jobs.take_tick(hospital.database, "inbox", now, INBOX_SECONDS):
+        early.make_arrived(hospital, SYSTEM)
         inbox.give_up(hospital.database, hospital.clock.now())
     asked = _ask_shadows(hospital, now)
     backfilled = backfill.turn(hospital)

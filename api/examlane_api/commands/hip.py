@@ -6,6 +6,7 @@ import click
 from lxml import etree
 
 from examlane.appointments import status
+from examlane.corrections import early
 from examlane.errors import NotFound
 from examlane.records import inbox
 from examlane.records.events import Undelivered
@@ -72,7 +73,10 @@ def retry(message: int) -> None:
         found = inbox.reopen(here.database, message, actor(), here.clock.now())
     except NotFound as error:
         raise click.ClickException(f"no message {message} was refused") from error
-    click.echo(replay_one(here, _profile(found.peer), actor(), found))
+    if found.action == early.ACTION:
+        click.echo(early.make(here, found, actor()))
+    else:
+        click.echo(replay_one(here, _profile(found.peer), actor(), found))
 
 
 @hip.command()

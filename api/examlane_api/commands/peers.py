@@ -193,6 +193,14 @@ def send(event_id: str, dry_run: bool) -> None:
     click.echo(f"{message.peer} took it")
 
 
+@click.group()
+def soap() -> None:
+    """What leaves over SOAP."""
+
+
+soap.add_command(send)
+
+
 def _shown(here: Any, ring: Any, known: Any, siu: Any, message: told.Message) -> str:
     try:
         return "\n\n".join(shown(here, ring, known, siu, message))

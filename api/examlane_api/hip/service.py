@@ -165,13 +165,14 @@ def _park(call: Call, name: str, missing: Sequence[Missing], text: str) -> Ack:
 def replay_ready(hospital: Hospital, profile: Profile, actor: Actor, *, order: str = "") -> list[tuple[Parked, str]]:
     """Do what was parked and waits no longer (for `order`); each message with what became of it, as `replay` says it."""
     ready = inbox.ready(hospital.database, profile.code, order)
-    return [(each, replay(hospital, profile, actor, each)) for each in ready]
+    return [(each, replay(hospital, profile, actor, each)) for each in ready if each.action in ACTIONS]
 
 
 def replay_all(hospital: Hospital, profile: Profile, actor: Actor) -> list[tuple[Parked, str]]:
     """Try everything that is parked: codes may have got their meaning in the profile. A wait for an order ends in a day."""
     inbox.give_up(hospital.database, hospital.clock.now(), profile.code)
-    return [(each, replay(hospital, profile, actor, each)) for each in inbox.parked(hospital.database, profile.code)]
+    waiting = inbox.parked(hospital.database, profile.code)
+    return [(each, replay(hospital, profile, actor, each)) for each in waiting if each.action in ACTIONS]
 
 
 def replay_arrived(hospital: Hospital, profiles: Mapping[str, Profile]) -> int:

@@ -22,17 +22,22 @@ from examlane.orders.intake import OrderLine
 from examlane.orders.snapshot import Snapshot
 from examlane.outbound import order_items
 from examlane.outbound import visits as outbound
-from examlane.records import audit, jobs, receipts
+from examlane.records import audit, inbox, jobs, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
 
+SUPERSEDED = Text("已有更新的变更，此变更不再适用", "a newer change of this order came before: this one changes nothing")
+CLOSED = Text("申请单已作废或已退回，请另开申请单", "the order is void or was sent back: place another")
 STALE = Text("申请单已被更改，请刷新", "the order was changed meanwhile: please reload")
 OTHER_EXAM = Text("行号对应的检查项目不能更换，请使用新行号", "a line keeps its exam: use a new line for another one")
 NOT_OPEN = Text("检查已开始或已结束", "the exam has begun or is over")
 ORDER = "SELECT id, patient_id, version, context FROM exam_order WHERE number = ?"
 CODES = """SELECT oi.line, i.code FROM order_item oi JOIN exam_order o ON o.id = oi.order_id
 JOIN exam_item i ON i.id = oi.item_id WHERE o.number = ?"""
+STANDS = """SELECT 1 FROM order_item oi JOIN exam_order o ON o.id = oi.order_id WHERE o.number = ?
+AND oi.state NOT IN ('cancelled', 'withdrawn', 'replaced') LIMIT 1"""
+CHANGED_AT, FUTURE = "/changed_at", Text("时间在将来", "in the future")
 CHANGE = """UPDATE exam_order SET context = ?, note = coalesce(?, note), drawing = coalesce(?, drawing),
 priority = coalesce(?, priority), version = version + 1 WHERE id = ? AND version = ? RETURNING id"""
 REMOVE = "UPDATE order_item SET state = 'cancelled', reason = 'cancelled' WHERE id = ? RETURNING id"
@@ -51,6 +56,8 @@ class OrderChange:
     drawing: str | None = None
     priority: Priority | None = None
     lines: tuple[OrderLine, ...] | None = None
+    changed_at: datetime | None = None
+    """When its system made it: one that is older than another which came before is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ def change(
 ) -> list[ItemChange]:
     """Change an order, ask the rules anew, and say of each item what it meant.
 
-    Raises `NotFound`, `InvalidInput` with every field at fault, `Conflict` when it is stale or an exam has begun.
+    Raises `NotFound`, `InvalidInput` with every field at fault, `Conflict` when it is stale, an exam has begun, or the
+    order is void.
     """
     before = {item.key: item for item in status.of_order(hospital, changed.order)}
 
@@ -74,7 +82,8 @@ def change(
         row = hospital.database.row(ORDER, changed.order)
         if row is None:
             raise NotFound("order", changed.order)
-        _check(hospital, changed, row[2])
+        _check_order(hospital, changed, row[2], actor)
+        check(hospital, changed)
         state = snapshot.read(hospital.database, hospital.catalogues, row[1], hospital.clock.now())
         removed = _removed(hospital, changed)
         numbers = dict.fromkeys(line.number for line in removed if line.number)
@@ -103,12 +112,12 @@ def _outcome(before: ItemStatus | None, after: ItemStatus) -> str:
     return "needs_decision" if asked or unsettled else "kept"
 
 
-def _check(hospital: Hospital, changed: OrderChange, version: int) -> None:
-    if changed.version is not None and changed.version != version:
-        raise Conflict("version_conflict", STALE, "/version")
+def check(hospital: Hospital, changed: OrderChange) -> None:
+    """Raise `InvalidInput` with everything in a change that cannot be understood."""
     now = hospital.clock.now()
-    problems = [
-        (f"/context/{name}/observed_at", Text("时间在将来", "observed in the future"))
+    problems = [(CHANGED_AT, FUTURE)] if changed.changed_at is not None and _ahead(changed.changed_at, now) else []
+    problems += [
+        (f"/context/{name}/observed_at", FUTURE)
         for name, fact in changed.context.items()
         if fact.observed_at is not None and _ahead(fact.observed_at, now)
     ]
@@ -122,6 +131,16 @@ def _check(hospital: Hospital, changed: OrderChange, version: int) -> None:
         ]
     if problems:
         raise InvalidInput(problems)
+
+
+def _check_order(hospital: Hospital, changed: OrderChange, version: int, actor: Actor) -> None:
+    if changed.version is not None and changed.version != version:
+        raise Conflict("version_conflict", STALE, "/version")
+    made = changed.changed_at
+    if made is not None and inbox.is_late(hospital.database, actor.name, "order", changed.order, made):
+        raise Conflict("superseded", SUPERSEDED, CHANGED_AT)
+    if hospital.database.value(STANDS, changed.order) is None:
+        raise Conflict("order_closed", CLOSED)
 
 
 def _ahead(at: datetime, now: datetime) -> bool:
@@ -160,6 +179,8 @@ def _write(
     for wanted in changed.lines or ():
         if not database.rows(CONFIRM, dump(dict(wanted.confirmations)), f"{changed.order}/{wanted.line}"):
             intake.add_line(database, hospital.catalogues.current(), hospital.settings, changed.order, wanted, now)
+    if changed.changed_at is not None:
+        inbox.heard(database, actor.name, "order", changed.order, changed.changed_at)
     jobs.mark_due(database, state.patient.id, epoch(now))
     outbound.order_changed(database, changed.order, epoch(now))
     facts, lines = sorted(changed.context), [line.line for line in removed]

@@ -133,8 +133,8 @@ def is_late(database: Database, peer: str, subject: str, key: str, made_at: date
 
 
 def heard(database: Database, peer: str, subject: str, key: str, made_at: datetime) -> None:
-    """Remember when the newest message about a subject was made."""
-    database.write(lambda: database.rows(HEARD, peer, subject, key, epoch(made_at)))
+    """Remember when the newest message about a subject was made; inside a write transaction."""
+    database.rows(HEARD, peer, subject, key, epoch(made_at))
 
 
 def park(

@@ -11,6 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from examlane import worker
+from examlane.corrections import early
+from examlane.corrections.order_changes import OrderChange
+from examlane.records import dead_letters, peers
+from examlane.records.receipts import RequestKey
+from examlane.testing import TESTER
 from examlane_api.cli import cli
 from examlane_api.hip import profiles
 
@@ -84,3 +89,33 @@ def test_what_a_platform_would_be_told_is_printed(hip_on_sqlite: Any, run: Any) 
 
 def test_there_must_be_a_profile(run: Any) -> None:
     assert "there is no profile other.toml" in run("replay", "other", fails=True)
+
+
+def test_the_requests_that_would_carry_an_event_over_soap_are_printed_and_not_sent(
+    hip_on_sqlite: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hip = hip_on_sqlite
+    monkeypatch.setattr("examlane_api.commands.peers.hospital", lambda: hip.world.hospital)
+    monkeypatch.setenv("EXAMLANE_HIP_EXAMPLE", "secret")
+    peers.add(hip.world.database, "example", "http://127.0.0.1:1/hip", TESTER, hip.now, kind="hip")
+    number = hip.booked("1001")
+    event = next(row for row in dead_letters.listed(hip.world.database, state="waiting") if row.kind.endswith(".booked"))
+    shown = CliRunner().invoke(cli, ["soap", "send", event.event_id, "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.startswith("POST ")
+    assert "CheckAppointStatusInfoAdd" in shown.output
+    assert number in shown.output
+    assert dead_letters.show(hip.world.database, event.event_id)[0].attempts == 0
+
+
+def test_a_change_over_rest_that_waited_in_vain_is_made_by_hand(hip_on_sqlite: Any, run: Any) -> None:
+    hip = hip_on_sqlite
+    hospital, key = hip.world.hospital, RequestKey("his", "k1", "f")
+    early.change(hospital, OrderChange("1001", note="左侧", changed_at=hip.now), TESTER, key)
+    assert "parked: his order.change k1 waits for order 1001" in run("inbox")
+    hip.world.later(hours=25)
+    worker.turn(hospital, lambda message: None)
+    assert "refused 1: his order.change k1" in run("inbox")
+    hip.booked("1001")
+    assert "done" in run("retry", "1")
+    assert hip.world.database.value("SELECT note FROM exam_order") == "左侧"

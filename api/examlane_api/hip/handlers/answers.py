@@ -34,7 +34,8 @@ def is_late(call: Call, subject: str, key: str, at: datetime | None = None) -> b
 
 def heard(call: Call, subject: str, key: str, at: datetime | None = None) -> None:
     """Remember how new this message about the subject is."""
-    inbox.heard(call.hospital.database, call.profile.code, subject, key, at or call.made_at)
+    database = call.hospital.database
+    database.write(lambda: inbox.heard(database, call.profile.code, subject, key, at or call.made_at))
 
 
 def standing(call: Call, order: str) -> Ack:

@@ -26,7 +26,6 @@ from examlane_api.hip.messages import Application, OrderedItem
 STOPPED = frozenset({"rejected", "needs_confirmation"})
 GONE = frozenset({"cancelled", "withdrawn", "replaced"})
 OTHER_PATIENT = Text("申请单属于另一患者", "the order belongs to another patient")
-CLOSED = Text("申请单已作废或已退回，请另开申请单", "the order is void or was sent back: place another")
 VOID_EARLY = Detail("voided", "申请单尚未到达，已登记作废")
 VOID = Detail("noted", "申请单已作废")
 WHY = "voided by the ordering system"
@@ -166,7 +165,7 @@ def _alter(call: Call, form: Application, stored: Stored) -> None:
     codes = Codes(call.hospital, call.profile)
     rows = call.hospital.database.rows(LINES, form.number)
     if all(state in GONE for _line, _code, state, _confirmed, _placer in rows):
-        raise Conflict("order_closed", CLOSED)
+        raise Conflict("order_closed", order_changes.CLOSED)
     wanted = _wanted(call, codes, form, rows)
     priority = codes.priority(form.priority)
     codes.require()

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from examlane import Priority
 from examlane.appointments import status
-from examlane.corrections import order_changes, refunds, withdrawing
+from examlane.corrections import early, refunds, withdrawing
 from examlane.corrections.order_changes import OrderChange
 from examlane.corrections.refunds import RefundData
 from examlane.domain import Fact
@@ -38,9 +38,14 @@ class Void(Return):
 
 
 class OrderChangeBody(Schema):
-    """What is left out stays. `items` are all lines as they shall be; `context` replaces the facts it names."""
+    """What is left out stays. `items` are all lines as they shall be; `context` replaces the facts it names.
+
+    `changed_at`: when your system made the change. One that is older than another that came before is refused
+    (`superseded`), and one of an order that has not come waits for it, a day.
+    """
 
     version = Whole(1, 1_000_000, load_default=None, allow_none=True)
+    changed_at = Instant(load_default=None, allow_none=True)
     context = ByName(Code(48), fields.Nested(schemas.ClinicalFact), 60, load_default=dict)
     note = CleanText(2000, minimum=0, lines=True, load_default=None, allow_none=True)
     priority = fields.Enum(Priority, by_value=True, load_default=None, allow_none=True)
@@ -118,7 +123,7 @@ def change_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     changed = order_change(number, body)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        found = order_changes.change(hospital(), changed, actor(), key)
+        found = early.change(hospital(), changed, actor(), key)
         outcomes = {each.item.key: each.outcome for each in found}
         return {**answers().items(each.item for each in found), "outcomes": outcomes}
 
@@ -163,4 +168,5 @@ def order_change(number: str, body: Mapping[str, Any]) -> OrderChange:
         None,
         body["priority"],
         None if lines is None else tuple(order_line(line) for line in lines),
+        body["changed_at"],
     )

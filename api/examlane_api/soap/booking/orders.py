@@ -12,7 +12,7 @@ from typing import Any
 from examlane import reporting
 from examlane.appointments import status
 from examlane.appointments.status import ItemStatus
-from examlane.corrections import order_changes, refunds, withdrawing
+from examlane.corrections import early, refunds, withdrawing
 from examlane.corrections.refunds import RefundData
 from examlane.domain import Text
 from examlane.errors import InvalidInput
@@ -66,7 +66,7 @@ def validate(call: Call) -> Answer:
 def change(call: Call) -> Answer:
     changed = corrections.order_change(call.payload["orderNo"], call.message.load(corrections.OrderChangeBody))
     changed = replace(changed, drawing=_drawing(call))
-    act = partial(order_changes.change, call.hospital, changed, call.actor)
+    act = partial(early.change, call.hospital, changed, call.actor)
     return call.results.changed(call.once(lambda key: call.changes(act(key))))
 
 

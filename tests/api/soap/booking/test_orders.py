@@ -148,3 +148,21 @@ def test_a_drawing_is_a_png_or_a_jpeg(peer: Any, content: bytes) -> None:
 def test_a_drawing_over_one_mebibyte_is_refused(peer: Any) -> None:
     fault = peer.refused("SubmitOrder", **peer.order("O1", "US-THYROID", drawing=PNG + bytes(1024 * 1024)))
     assert (fault.code, fault.field) == ("invalid_message", ["order/drawing"])
+
+
+def test_a_change_comes_before_its_order_and_an_older_one_after_it(peer_on_each: Any) -> None:
+    peer = peer_on_each
+    assert not peer.say("ChangeOrder", orderNo="O1", note="第二版", changedAt="2026-11-23T07:58:00+08:00")
+    peer.say("SubmitOrder", **peer.order("O1", "US-THYROID"))
+    fault = peer.refused("ChangeOrder", orderNo="O1", note="第一版", changedAt="2026-11-23T07:50:00+08:00")
+    assert (fault.code, fault.field, fault.retryable) == ("superseded", ["change/changedAt"], False)
+    assert peer.world.database.value("SELECT note FROM exam_order") == "第二版"
+
+
+def test_an_order_that_was_cancelled_or_paid_before_it_came(peer_on_each: Any) -> None:
+    peer = peer_on_each
+    peer.say("CancelOrder", orderNo="O1", reason="开错")
+    assert peer.say("ReportPayment", orderNo="O1", paidAt="2026-11-23T08:00:00+08:00")["state"] == "stored"
+    assert items(peer.say("SubmitOrder", **peer.order("O1", "US-THYROID"))) == [(1, "withdrawn", "voided")]
+    assert peer.say("ReportPayment", orderNo="O2", paidAt="2026-11-23T08:00:00+08:00")["state"] == "stored"
+    assert items(peer.say("SubmitOrder", **peer.order("O2", "US-THYROID"))) == [(1, "accepted", "booked")]
