@@ -117,7 +117,7 @@ def _add_peers(hospital: Hospital, addresses: Mapping[str, str], now: int) -> No
     database = hospital.database
 
     def insert() -> None:
-        for code, kinds in TOLD.items():
-            database.insert(Peer, code=code, address=addresses[code], event_types=dump(list(kinds)), created_at=now)
+        for code, address in addresses.items():
+            database.insert(Peer, code=code, address=address, event_types=dump(list(TOLD[code])), created_at=now)
 
     database.write(insert)

@@ -22,7 +22,7 @@ from examlane_api.sandbox.messages import MESSAGES, Sending, identifier
 from examlane_api.soap.service import URL, WSDL
 
 VIA = ("rest", "soap", "hip")
-BINDING = "{http://examlane.org/soap/v1}BookingSoap12Binding"
+BINDING = "{http://examlane.org/soap/v1}BookingSoap11Binding"
 PLATFORM = "platform"
 PASSWORD = "EXAMLANE_SANDBOX_PLATFORM"
 """The environment variable from which the platform's log-in is read, as everywhere."""
@@ -134,26 +134,56 @@ def _missing(name: str) -> Refused:
 
 def _order(sent: Sending) -> dict[str, Any]:
     says = sent.says
-    facts = [{"name": name, "value": _words(value), "observedAt": sent.at} for name, value in says["fact"].items()]
-    items = [
-        {"line": line, "itemCode": item, "confirmed": {"code": says["confirm"]}} for line, item in enumerate(says["item"], 1)
-    ]
     return {
         "orderNo": says["number"],
-        "patient": {
-            "identifiers": {"identifier": [identifier(says["patient"])]}, "name": says["name"], "sex": says["sex"].value,
-            "birthDate": says["birth_date"], "phone": says["phone"] or None,
-        },
+        "patient": _patient(says),
         "encounter": {"encounterNo": says["encounter"], "encounterClass": says["encounter_class"].value,
                       "ward": says["ward"] or None, "campus": says["campus"]},
         "orderingDepartment": says["department"], "priority": says["priority"].value, "orderedAt": sent.at,
-        "verified": says["verified"], "items": {"item": items}, "facts": {"fact": facts}, "note": says["note"] or None,
+        "verified": says["verified"], "items": _items(says), "facts": _facts(sent), "note": says["note"] or None,
     }  # fmt: skip
 
 
-def _payment(sent: Sending) -> dict[str, Any]:
+def _patient(says: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "identifiers": {"identifier": [identifier(says["patient"])]}, "name": says["name"], "sex": says["sex"].value,
+        "birthDate": says["birth_date"], "phone": says["phone"] or None,
+    }  # fmt: skip
+
+
+def _items(says: Mapping[str, Any]) -> dict[str, Any]:
+    confirmed = {"code": says.get("confirm", [])}
+    items = [{"line": line, "itemCode": item, "confirmed": confirmed} for line, item in enumerate(says["item"], 1)]
+    return {"item": items}
+
+
+def _facts(sent: Sending) -> dict[str, Any]:
+    facts = sent.says["fact"].items()
+    return {"fact": [{"name": name, "value": _words(value), "observedAt": sent.at} for name, value in facts]}
+
+
+def _change(sent: Sending) -> dict[str, Any]:
     says = sent.says
-    return {"orderNo": says["order"], "lines": {"line": says["line"]}, "amount": says["amount"] or None, "paidAt": sent.at}
+    return {
+        "orderNo": says["order"], "facts": _facts(sent) if says["fact"] else None, "note": says["note"],
+        "priority": says["priority"].value if says["priority"] else None, "items": _items(says) if says["item"] else None,
+    }  # fmt: skip
+
+
+def _void(sent: Sending) -> dict[str, Any]:
+    return {**_lines(sent), "reason": sent.says["reason"], "reissue": sent.says["reissue"]}
+
+
+def _refund(sent: Sending) -> dict[str, Any]:
+    return {**_lines(sent), "kind": sent.says["kind"], "at": sent.at}
+
+
+def _lines(sent: Sending) -> dict[str, Any]:
+    return {"orderNo": sent.says["order"], "lines": {"line": sent.says["line"]}}
+
+
+def _payment(sent: Sending) -> dict[str, Any]:
+    return {**_lines(sent), "amount": sent.says["amount"] or None, "paidAt": sent.at}
 
 
 def _assessment(sent: Sending) -> dict[str, Any]:
@@ -165,18 +195,28 @@ def _assessment(sent: Sending) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _visit(sent: Sending) -> dict[str, Any]:
-    if not sent.says["appointment"]:
-        raise _missing("appointment")
-    return {"appointmentNo": sent.says["appointment"], "at": sent.at}
+def _merge(sent: Sending) -> dict[str, Any]:
+    return {"keep": identifier(sent.says["keep"]), "merged": identifier(sent.says["merge"])}
 
 
-def _execution(sent: Sending) -> dict[str, Any]:
-    return {**_visit(sent), "state": sent.says["state"], "reason": sent.says["reason"] or None}
+def _movement(sent: Sending) -> dict[str, Any]:
+    says = sent.says
+    return {
+        "encounterNo": says["encounter"], "eventKind": sent.message, "at": sent.at, "patient": _patient(says),
+        "ward": says["ward"] or None, "bed": says["bed"] or None,
+    }  # fmt: skip
 
 
-def _cancellation(sent: Sending) -> dict[str, Any]:
-    return {"appointmentNo": sent.says["appointment"], "reason": sent.says["reason"]}
+def _visit(*names: str) -> Callable[[Sending], dict[str, Any]]:
+    """What is said of a visit: its number, and what the message says under these names."""
+
+    def build(sent: Sending) -> dict[str, Any]:
+        if not sent.says["appointment"]:
+            raise _missing("appointment")
+        said = {"at": sent.at, **{name: None if value == "" else value for name, value in sent.says.items()}}
+        return {"appointmentNo": said["appointment"], **{name: said[name] for name in names}}
+
+    return build
 
 
 def _words(value: Any) -> str:
@@ -185,9 +225,20 @@ def _words(value: Any) -> str:
 
 OPERATIONS: Mapping[str, tuple[str, Callable[[Sending], dict[str, Any]]]] = {
     "order": ("SubmitOrder", _order),
+    "change": ("ChangeOrder", _change),
+    "void": ("CancelOrder", _void),
     "payment": ("ReportPayment", _payment),
+    "refund": ("ReportRefund", _refund),
     "assessment": ("ReportAssessment", _assessment),
-    "cancel": ("CancelAppointment", _cancellation),
-    "checkin": ("CheckIn", _visit),
-    "execution": ("ReportExecution", _execution),
+    "merge": ("MergePatients", _merge),
+    "admission": ("ReportEncounter", _movement),
+    "transfer": ("ReportEncounter", _movement),
+    "discharge": ("ReportEncounter", _movement),
+    "death": ("ReportEncounter", _movement),
+    "cancel": ("CancelAppointment", _visit("reason")),
+    "checkin": ("CheckIn", _visit("at")),
+    "call": ("ReportCall", _visit("absent")),
+    "noshow": ("ReportNoShow", _visit()),
+    "execution": ("ReportExecution", _visit("state", "at", "reason")),
 }
+"""The operation of each message. The gateway reports its deliveries over REST only."""

@@ -32,7 +32,7 @@ from examlane_api.keyring import Keyring
 from examlane_api.outbound.adapters import sender
 from examlane_api.sandbox.channels import PASSWORD, PLATFORM, Channels
 from examlane_api.sandbox.control import Sender, control
-from examlane_api.sandbox.services import Facts, serve_facts, serve_hip
+from examlane_api.sandbox.services import Facts, serve_facts, serve_hip, serve_messages
 from examlane_api.sandbox.system import System
 
 SYSTEMS: Mapping[str, Text] = {
@@ -42,11 +42,24 @@ SYSTEMS: Mapping[str, Text] = {
     "gateway": Text("消息网关", "message gateway"),
     PLATFORM: Text("集成平台", "integration platform"),
 }
-WEBHOOKS = ("his", "ris", "queue", "gateway")
-TOLD_PLATFORM = (
-    "appointment.booked", "appointment.cancelled", "appointment.checked_in", "appointment.expired", "appointment.no_show",
-    "appointment.replaced", "appointment.rescheduled", "appointment.suspended",
+APPOINTMENTS = (
+    "appointment.booked", "appointment.cancelled", "appointment.expired", "appointment.no_show", "appointment.replaced",
+    "appointment.rescheduled", "appointment.suspended",
 )  # fmt: skip
+HEARS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "his": ("webhook", "/events", (
+        *APPOINTMENTS, "appointment.fulfilled", "appointment.not_done", "order.answered", "order.refund", "order.sent_back",
+        "order_item.changed", "order_item.payable", "order_item.refundable", "patient.merged", "patient.unmerged",
+    )),
+    "ris": ("webhook", "/events", ("worklist.scheduled", "worklist.registered", "worklist.removed")),
+    "queue": ("webhook", "/events", (
+        "ticket.issued", "ticket.void", "appointment.called", "appointment.called_absent", "appointment.deferred",
+        "appointment.no_show",
+    )),
+    "gateway": ("messages", "/messages", ("patient.message",)),
+    PLATFORM: ("hip", "/hip", (*APPOINTMENTS, "appointment.checked_in", "schedule.changed", "schedule.published")),
+}  # fmt: skip
+"""The kind of peer that each system is, where it listens, and which events it wants to hear."""
 PROVIDER = "EMR"
 FACTS = {
     "egfr": "number", "creatinine_umol_l": "number", "weight_kg": "number", "pregnant": "flag", "metformin": "flag",
@@ -101,9 +114,7 @@ def opened(options: SandboxOptions) -> Iterator[Sandbox]:
         profile = _profile(systems[PLATFORM], options)
         facts: Facts = {}
         _serve_more(systems, profile, keys, facts)
-        built = demonstration.build(
-            options.folder / DATABASE, clock, {code.upper(): f"{systems[code].address}/events" for code in WEBHOOKS}
-        )
+        built = demonstration.build(options.folder / DATABASE, clock, {})
         stack.callback(built.hospital.close)
         logins = {**built.secrets, **_introduce(built.hospital, ring, keys, systems, options.patience)}
         stack.enter_context(_environment({
@@ -160,6 +171,7 @@ def _listen(stack: ExitStack, app: object, options: SandboxOptions, place: int) 
 def _serve_more(systems: Mapping[str, System], profile: Profile, keys: Mapping[str, str], facts: Facts) -> None:
     serve_hip(systems[PLATFORM], profile, keys[PLATFORM])
     serve_facts(systems["his"].app, facts, keys[PROVIDER])
+    serve_messages(systems["gateway"])
 
 
 def _profile(platform: System, options: SandboxOptions) -> Profile:
@@ -174,11 +186,10 @@ def _introduce(
 ) -> Mapping[str, str]:
     """Make the systems known to examlane: log-ins, signed events, documents for the platform, the HIS's facts."""
     database, now = hospital.database, hospital.clock.now()
-    for code in WEBHOOKS:
-        peers.add_key(database, code.upper(), ring.seal(keys[code], code.upper()), ACTOR, now)
-        peers.change(database, code.upper(), ACTOR, now, timeout_seconds=patience)
-    peers.add(database, PLATFORM, f"{systems[PLATFORM].address}/hip", ACTOR, now, kind="hip", event_types=TOLD_PLATFORM,
-              timeout_seconds=patience)  # fmt: skip
+    for code, (kind, path, event_types) in HEARS.items():
+        peer = code if code == PLATFORM else code.upper()
+        peers.add(database, peer, f"{systems[code].address}{path}", ACTOR, now, kind=kind, event_types=event_types,
+                  timeout_seconds=patience, sealed="" if kind == "hip" else ring.seal(keys[code], peer))  # fmt: skip
     database.write(
         lambda: database.insert(
             ContextProvider, code=PROVIDER, kind="rest", address=f"{systems['his'].address}/context", facts=dump(FACTS),

@@ -249,6 +249,7 @@ MESSAGES: Mapping[str, Message] = {
     "admission": Message("his", Movement, "/encounters", _movement),
     "transfer": Message("his", Movement, "/encounters", _movement),
     "discharge": Message("his", Movement, "/encounters", _movement),
+    "death": Message("his", Movement, "/encounters", _movement),
     "cancel": Message("his", Cancellation, "/appointments/{appointment}/cancel", _only("reason")),
     "checkin": Message("queue", Visit, "/appointments/{appointment}/check-in", _only()),
     "call": Message("queue", Call, "/appointments/{appointment}/call", _only("absent")),

@@ -1,13 +1,14 @@
-"""What some systems serve besides events: the platform its HIPMessageServer, the HIS its clinical facts."""
+"""What some systems serve besides events: the platform HIPMessageServer, the HIS clinical facts, the gateway messages."""
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, request
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, Schema, fields
 
 from examlane.domain import Text
 from examlane.errors import InvalidInput
@@ -17,7 +18,7 @@ from examlane_api.hip.frame import Ack, Detail, Document
 from examlane_api.hip.profiles import Profile
 from examlane_api.hip.service import check
 from examlane_api.rest import schemas
-from examlane_api.sandbox.system import Received, System, body_of
+from examlane_api.sandbox.system import Received, System, body_of, not_signed
 from examlane_api.soap.credentials import Credentials
 from examlane_api.soap.engine import SoapService
 from examlane_api.soap.faults import SoapRefusal
@@ -26,6 +27,7 @@ TOLD = frozenset({
     "CheckAppointStatusInfoAdd", "CheckAppointStatusInfoUpdate", "CheckStatusInfoUpdate", "SourceAndScheduleInfoAdd",
     "SourceAndScheduleInfoUpdate", "NoShowInfoAdd",
 })  # fmt: skip
+MOBILE = re.compile(r"1\d{10}", re.ASCII)
 NO_MESSAGE_ID = Text("缺少消息编号", "the message has no id")
 Facts = dict[str, dict[str, Mapping[str, Any]]]
 """By patient and name: value, source and when it was observed."""
@@ -82,6 +84,36 @@ def _about(document: Document) -> tuple[str, str]:
     if number:
         return "appointment", number
     return "order", root.raw(".//observationRequest/id/item")
+
+
+# Messages for patients
+
+
+class Words(Schema):
+    """What a message must say; a newer examlane may say more."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    message = fields.String(required=True)
+    channel = fields.String(required=True)
+    phone = fields.String(required=True)
+    text = fields.Dict(required=True)
+
+
+def serve_messages(system: System) -> None:
+    """Take messages at `/messages`. One for no mobile telephone fails at once; of the others the fate is told later."""
+
+    def hear() -> Response | tuple[Mapping[str, str], int]:
+        if not system.is_genuine():
+            return not_signed()
+        said = body_of(request)
+        words = Words().load(said)
+        number = words["message"]
+        system.keep(Received(number, "rest", words["channel"], "message", number, None, system.now(), said))
+        return ({}, 202) if MOBILE.fullmatch(words["phone"]) else ({"state": "failed", "reason": "非手机号码"}, 200)
+
+    system.app.add_url_rule("/messages", view_func=hear, methods=["POST"])
 
 
 # Clinical facts

@@ -152,6 +152,10 @@ class System:
             found = list(self._received.values())
         return [each for each in found if all(getattr(each, name) == value for name, value in conditions.items() if value)]
 
+    def is_genuine(self) -> bool:
+        """Whether the present request is signed with the key that this system was given."""
+        return is_signed(request.headers.get(SIGNATURE, ""), request.get_data(), self._key, self.now())
+
     def now(self) -> datetime:
         return self._clock.now().astimezone(ZONE)
 
@@ -168,9 +172,8 @@ class System:
 
     def _hear(self) -> Response:
         """An event of examlane: kept if it is signed with the key that this system was given."""
-        body = request.get_data()
-        if not is_signed(request.headers.get(SIGNATURE, ""), body, self._key, self.now()):
-            return Response("the signature is missing, wrong or old\n", 401)
+        if not self.is_genuine():
+            return not_signed()
         said = body_of(request)
         event = Event().load(said)
         self.keep(
@@ -185,6 +188,10 @@ class System:
 
     def _page(self) -> str:
         return render_template("sandbox.html", system=self, received=self.received())
+
+
+def not_signed() -> Response:
+    return Response("the signature is missing, wrong or old\n", 401)
 
 
 def bare_application() -> Flask:

@@ -60,8 +60,8 @@ def test_events_reach_a_system_at_fault_once_and_in_order(trial: Any, kind: str)
         assert sorted((each["id"], each["key"], each["sequence"]) for each in received) == owed(trial, system.upper())
         assert all(each == sorted(each) for each in by_key(received, "sequence").values())
     heard = by_key(trial.received("ris"), "kind")
-    assert heard[cancelled] == ["appointment.booked", "appointment.cancelled"]
-    assert [heard[number] for number in arrived] == [["appointment.booked", "appointment.checked_in"]] * 2
+    assert heard[cancelled] == ["worklist.scheduled", "worklist.removed"]
+    assert [heard[number] for number in arrived] == [["worklist.scheduled", "worklist.registered"]] * 2
 
 
 @pytest.mark.parametrize("kind", FAULTS)
