@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,8 +27,8 @@ ODD = ["", " ", "0", "-1", "1.5", "99999999999999", "2026-01-01", "2026-02-30", 
 ODD += ["' OR 1=1--", "%", "{{7*7}}", "%s", "../x", "\u200b", "\u202e", "a\r\nb", "𠮷", "9" * 300, "2026-11-24T09:00:00"]
 # Samples that the hospital knows; the rest are of the right form and known to nobody.
 KNOWN = {
-    "orderNo": "O1", "kind": "card", "value": "P-O1", "itemCode": "US-THYROID", "department": "US", "group": "US-N",
-    "orderingDepartment": "CLINIC", "campus": "N", "encounterNo": "V-P-O1", "startAt": "2026-11-24T09:00:00+08:00",
+    "kind": "card", "itemCode": "US-THYROID", "department": "US", "group": "US-N",
+    "orderingDepartment": "CLINIC", "campus": "N", "startAt": "2026-11-24T09:00:00+08:00",
     "orderedAt": "2026-11-23T07:55:00+08:00", "paidAt": "2026-11-23T07:55:00+08:00", "birthDate": "1986-05-04",
     "observedAt": "2026-11-23T07:00:00+08:00", "version": "1", "resource": "US-N-1", "phone": "13800001234",
 }  # fmt: skip
@@ -86,20 +87,54 @@ def text_of(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def sound(operation: str, appointment: str) -> etree._Element:
-    """A message with every element of the contract."""
-    request = CONTRACT.operation(SoapVersion.V11, f"{{{NAMESPACE}}}{operation}").request
-    message = etree.Element(f"{{{NAMESPACE}}}{operation}", nsmap={None: NAMESPACE})
-    written(message, request.name, Samples(CONTRACT).sent(request.type))
-    for element in message.iter(f"{{{NAMESPACE}}}appointmentNo"):
-        element.text = appointment
-    return message
+def required(value: Any, kind: Any) -> Any:
+    """The sample without the elements that need not be sent."""
+    if isinstance(value, list):
+        return [required(each, kind) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = {name: each for name, each in kind.elements if not each.is_optional or isinstance(value[name], list)}
+    return {name: required(value[name], element.type) for name, element in found.items()}
+
+
+@dataclass(frozen=True)
+class Booked:
+    """An order and its appointment in a hospital, of which messages speak."""
+
+    site: Any
+    order: str
+    appointment: str
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def sound(self, operation: str, *, whole: bool) -> etree._Element:
+        """A message under an id of its own with every element of the contract, or with those that it requires."""
+        request = CONTRACT.operation(SoapVersion.V11, f"{{{NAMESPACE}}}{operation}").request
+        message = etree.Element(f"{{{NAMESPACE}}}{operation}", nsmap={None: NAMESPACE})
+        sample = Samples(CONTRACT).sent(request.type)
+        written(message, request.name, sample if whole else required(sample, request.type))
+        names = {
+            "messageId": f"{operation}-{self.order}-{next(self.numbers)}", "orderNo": self.order,
+            "value": f"P-{self.order}", "encounterNo": f"V-P-{self.order}", "appointmentNo": self.appointment,
+        }  # fmt: skip
+        for element in message.iter():
+            element.text = names.get(etree.QName(element).localname, element.text)
+        return message
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str]]:
-    with opened(f"sqlite:///{tmp_path_factory.mktemp('damaged') / 'hospital.db'}") as site:
-        yield site, site.booked("O1", "US-THYROID", "CT-HEAD")["number"]
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with opened(f"sqlite:///{tmp_path_factory.mktemp('damaged') / 'hospital.db'}") as found:
+        yield found
+
+
+@pytest.fixture
+def booked(site: Any) -> Booked:
+    order = f"O-{next(site.keys)}"
+    return Booked(site, order, site.booked(order)["number"])
+
+
+def bytes_of(message: etree._Element) -> bytes:
+    return enveloped(etree.tostring(message, encoding="unicode")).encode()
 
 
 def send(site: Any, body: bytes) -> Any:
@@ -136,31 +171,32 @@ once = settings(max_examples=8, derandomize=True, suppress_health_check=[HealthC
 
 @pytest.mark.parametrize("operation", sorted(CONTRACT.operations))
 @once
-@given(damage=damages)
-def test_a_damaged_message_is_the_senders_fault_or_harmless(hospital: Any, operation: str, damage: list[Damage]) -> None:
-    site, appointment = hospital
-    message = sound(operation, appointment)
+@given(damage=damages, whole=st.booleans())
+def test_a_damaged_message_is_the_senders_fault_or_harmless(
+    booked: Booked, operation: str, damage: list[Damage], whole: bool
+) -> None:
+    message = booked.sound(operation, whole=whole)
     for each in damage:
         each.apply(message)
-    refused_or_done(site, enveloped(etree.tostring(message, encoding="unicode")).encode())
+    refused_or_done(booked.site, bytes_of(message))
 
 
 @pytest.mark.parametrize("operation", sorted(CONTRACT.operations))
 @once
 @given(at=st.integers(0, 4000), lost=st.integers(0, 40), put=st.binary(max_size=6))
 def test_damaged_bytes_of_an_envelope_are_the_senders_fault_or_harmless(
-    hospital: Any, operation: str, at: int, lost: int, put: bytes
+    booked: Booked, operation: str, at: int, lost: int, put: bytes
 ) -> None:
-    site, appointment = hospital
-    whole = enveloped(etree.tostring(sound(operation, appointment), encoding="unicode")).encode()
-    start = at % len(whole)
-    refused_or_done(site, whole[:start] + put + whole[start + lost :])
+    sent = bytes_of(booked.sound(operation, whole=False))
+    start = at % len(sent)
+    refused_or_done(booked.site, sent[:start] + put + sent[start + lost :])
 
 
 @pytest.mark.parametrize("operation", sorted(CONTRACT.operations))
-def test_an_undamaged_message_keeps_the_contract(hospital: Any, operation: str) -> None:
-    site, appointment = hospital
-    answer = send(site, enveloped(etree.tostring(sound(operation, appointment), encoding="unicode")).encode())
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_undamaged_message_keeps_the_contract(booked: Booked, operation: str, whole: bool) -> None:
+    answer = send(booked.site, bytes_of(booked.sound(operation, whole=whole)))
 
     assert "invalid_message" not in answer.text
+    assert "idempotency_key" not in answer.text
     assert "<faultcode>soap:Server" not in answer.text
