@@ -223,7 +223,7 @@ ROWS: dict[str, list[Json | Xml]] = {
     ],
     "36 not paid, not assessed, against a rule": [
         *(case for order, code in (("OG", "awaiting_payment"), ("OH", "awaiting_gate"),
-                                   ("OX", "time_not_possible"), ("OC", "not_bookable")) for case in bookings(order, code)),
+                                   ("OX", "time_not_possible"), ("OC", "rejected")) for case in bookings(order, code)),
     ],
     "37 another media type or method": [
         *(Json("/payments", raw=b"{}", status=415, headers=(("Content-Type", media),)) for media in

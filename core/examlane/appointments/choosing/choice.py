@@ -33,6 +33,7 @@ from examlane.visit import Placement, Visit
 NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
+STOPPED = ("rejected", "needs_confirmation")
 BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
 
@@ -69,6 +70,8 @@ def choose(
     planner = Planner(hospital, state, hospital.clock.now())
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
+    if not own:
+        _say_what_stopped(hospital, patient, keys)
     _must_be_bookable(plan, own, moving=current is not None, desk=desk)
     visit = _visit(planner, plan, own, arrived or prepared)
     return Choice(planner, plan, visit, own, current)
@@ -87,6 +90,14 @@ def patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
     if not keys:
         raise Refused("no_items", Text("未指定检查项目", "no order item named"), "/items")
     return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
+
+
+def _say_what_stopped(hospital: Hospital, patient: int, keys: Sequence[str]) -> None:
+    """Raise `Refused` in the words of the rule that stopped an item, if one did."""
+    for index, key in enumerate(keys):
+        for item in status.of_patient(hospital, patient):
+            if item.key == key and item.state in STOPPED:
+                raise Refused(item.state, item.message, f"/items/{index}")
 
 
 def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, desk: bool) -> None:
