@@ -125,7 +125,7 @@ def test_every_curl_example_gets_the_answer_shown(app: Flask, world: World, secr
 
 
 def shown_path(rule: str) -> str:
-    return re.sub(r"<(?:string:)?(\w+)>", r"{\1}", rule.removeprefix(PREFIX))
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.removeprefix(PREFIX))
 
 
 def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:

@@ -53,6 +53,10 @@ def _suspension(zh: str, en: str) -> EventKind:
     return EventKind("suspension", Text(zh, en), fields)
 
 
+def _schedule(zh: str, en: str) -> EventKind:
+    return EventKind("schedule", Text(zh, en), ("day", "department"))
+
+
 def _merge(zh: str, en: str) -> EventKind:
     return EventKind("patient", Text(zh, en), ("appointments", "encounters", "merge", "orders"))
 
@@ -141,6 +145,8 @@ KINDS: Mapping[str, EventKind] = MappingProxyType({
         ("appointment", "entry", "expires_at", "group", "items", "offer", "period_starts_at"),
     ),
     "offer.gone": EventKind("offer", Text("候补已失效", "it expired, or another was first"), ("entry", "offer")),
+    "schedule.published": _schedule("新一日号源排班", "a department's rosters of a new day are there"),
+    "schedule.changed": _schedule("号源排班变更", "they are others now: suspended, opened again, swapped"),
     "suspension.applied": _suspension("停诊", "slots were closed"),
     "suspension.ended": _suspension("停诊结束", "they are open again"),
     "department.external": EventKind(
