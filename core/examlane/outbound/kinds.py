@@ -48,6 +48,10 @@ def _ward(zh: str, en: str) -> EventKind:
     return EventKind("ward", Text(zh, en), fields, ("silent",))
 
 
+def _schedule(zh: str, en: str) -> EventKind:
+    return EventKind("schedule", Text(zh, en), ("day", "department"))
+
+
 def _suspension(zh: str, en: str) -> EventKind:
     fields = ("day", "department", "from", "kind", "resources", "suspension", "until")
     return EventKind("suspension", Text(zh, en), fields)
@@ -141,6 +145,8 @@ KINDS: Mapping[str, EventKind] = MappingProxyType({
         ("appointment", "entry", "expires_at", "group", "items", "offer", "period_starts_at"),
     ),
     "offer.gone": EventKind("offer", Text("候补已失效", "it expired, or another was first"), ("entry", "offer")),
+    "schedule.published": _schedule("排班发布", "the rosters of a day that is opened for booking are there"),
+    "schedule.changed": _schedule("排班变更", "the rosters of a day are others: suspended, opened again, swapped"),
     "suspension.applied": _suspension("停诊", "slots were closed"),
     "suspension.ended": _suspension("停诊结束", "they are open again"),
     "department.external": EventKind(
