@@ -31,7 +31,9 @@ from examlane.testing import World
 from examlane_api import clients, problems, soap
 from examlane_api.app import create_app
 from examlane_api.cli import cli
+from examlane_api.hip.actions import ACTIONS
 from examlane_api.rest.api import PREFIX
+from examlane_api.sandbox.services import TOLD
 from examlane_api.soap.booking import OPERATIONS
 from examlane_api.soap.service import WSDL
 
@@ -108,7 +110,8 @@ def holds(shown: Any, actual: Any, at: str = "") -> None:
 
 def test_every_curl_example_gets_the_answer_shown(app: Flask, world: World, secret: str) -> None:
     words = {"BASE": PREFIX, "TOKEN": f"his.{secret}", "NUMBER": ""}
-    blocks = docs.FENCE.findall(docs.page("integration.md"))
+    text = docs.page("integration.md")
+    blocks = docs.FENCE.findall(text.replace(docs.section(text, "Connect in an hour"), ""))
     examples = [
         (body, json.loads(answer))
         for (_, body), (language, answer) in pairwise(blocks)
@@ -138,6 +141,19 @@ def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
     }
     shown = [row for row in docs.rows(docs.section(docs.page("integration.md"), "REST")) if len(row) == 3]
     assert {(docs.code(row[0]), docs.code(row[1])) for row in shown} == actual
+
+
+def test_every_message_of_the_table_of_facts_exists(app: Flask) -> None:
+    rows = docs.rows(docs.section(docs.page("integration.md"), "Every fact, both ways"))
+    calls, operations, actions, told, documents = (
+        {name for row in rows for name in re.findall(r"`([^`]+)`", row[column])} for column in range(1, 6)
+    )
+    served = {f"{method} {shown_path(rule.rule)}" for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    assert {each for each in calls if " " in each} <= served
+    assert operations <= set(OPERATIONS)
+    assert actions <= set(ACTIONS)
+    assert told <= set(kinds.KINDS)
+    assert documents <= TOLD
 
 
 def soap_operations() -> dict[str, tuple[str, str]]:
@@ -239,7 +255,7 @@ def commands(group: click.Group, before: str = "examlane") -> Iterator[str]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, f"{before} {name}")
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield f"{before} {name}"
 
 

@@ -48,6 +48,10 @@ def _ward(zh: str, en: str) -> EventKind:
     return EventKind("ward", Text(zh, en), fields, ("silent",))
 
 
+def _schedule(zh: str, en: str) -> EventKind:
+    return EventKind("schedule", Text(zh, en), ("day", "department"))
+
+
 def _suspension(zh: str, en: str) -> EventKind:
     fields = ("day", "department", "from", "kind", "resources", "suspension", "until")
     return EventKind("suspension", Text(zh, en), fields)
