@@ -50,6 +50,7 @@ SETTINGS = (
     "examlane.settings", "examlane_api.cli", "examlane_api.keyring", "examlane_api.hip.profiles",
     "examlane_api.fhir.systems", "examlane_api.hl7v2.profiles",
 )  # fmt: skip
+LOOKED_UP = ("facts", "history", "exceptions", "statistics", "catalogue", "slots", "plugins", "intervals")
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_every_curl_example_gets_the_answer_shown(app: Flask, world: World, secr
 
 
 def shown_path(rule: str) -> str:
-    return re.sub(r"<(?:string:)?(\w+)>", r"{\1}", rule.removeprefix(PREFIX))
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.removeprefix(PREFIX))
 
 
 def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
@@ -138,6 +139,21 @@ def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
     }
     shown = [row for row in docs.rows(docs.section(docs.page("integration.md"), "REST")) if len(row) == 3]
     assert {(docs.code(row[0]), docs.code(row[1])) for row in shown} == actual
+
+
+def looked_up_table(app: Flask) -> str:
+    paths = app.test_client().get(f"{PREFIX}/openapi.json").get_json()["paths"]
+    found = [
+        (f"`{method.upper()} {path.removeprefix(PREFIX)}`", f"`{told['x-permission']}`", told["summary"].rstrip("."))
+        for path, methods in paths.items()
+        for method, told in methods.items()
+        if method in ("get", "post", "put") and told["tags"][0] in LOOKED_UP
+    ]
+    return str(docs.table(("call", "permission", "what it does"), *found))
+
+
+def test_what_is_looked_up_and_settled_is_told_as_the_document_tells_it(app: Flask) -> None:
+    assert docs.between(docs.page("integration.md"), "looked up") == looked_up_table(app)
 
 
 def soap_operations() -> dict[str, tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,9 +39,19 @@ def test_a_hold_is_booked_once_and_the_answer_is_replayed(held: tuple[Site, dict
     assert (replayed.json, replayed.headers["Idempotency-Replayed"]) == (first.json, "true")
     before = rest.counts()
     again = rest.post("/appointments", {"hold": hold["token"]})
-    assert (again.json["number"], again.json["version"]) == (first.json["number"], first.json["version"])
-    assert len(rest.get(f"/appointments/{hold['number']}/versions").json["versions"]) == first.json["version"]
-    assert rest.counts()["appointment"] == before["appointment"]
+    assert (again.status_code, again.json["code"]) == (409, "state_conflict")
+    assert rest.counts() == before
+
+
+def test_a_patient_who_has_arrived_stays_arrived_when_his_token_comes_again(held: tuple[Site, dict[str, Any]]) -> None:
+    rest, hold = held
+    rest.post("/appointments", {"hold": hold["token"]})
+    path = f"/appointments/{hold['number']}"
+    rest.world.clock.set(datetime.fromisoformat(hold["starts_at"]) - timedelta(minutes=5))
+    assert rest.post(f"{path}/check-in").json["state"] == "checked_in"
+
+    assert rest.post("/appointments", {"hold": hold["token"]}).status_code == 409
+    assert rest.get(path).json["state"] == "checked_in"
 
 
 def test_an_expired_hold_books_nothing(held: tuple[Site, dict[str, Any]]) -> None:

@@ -15,7 +15,8 @@ def test_the_page_loads_nothing_from_elsewhere(rest: Site) -> None:
     assert any(name.endswith(".css") for name in loaded)
     for name in loaded:
         assert re.match(r"/\w", name), name
-        assert rest.app.test_client().get(name).status_code == 200, name
+        with rest.app.test_client().get(name) as asset:
+            assert asset.status_code == 200, name
     assert "://" not in page.text
     assert "/api/v1/openapi.json" in page.text
 
