@@ -52,6 +52,7 @@ SETTINGS = (
     "examlane.settings", "examlane_api.cli", "examlane_api.keyring", "examlane_api.hip.profiles",
     "examlane_api.fhir.systems", "examlane_api.hl7v2.profiles",
 )  # fmt: skip
+LOOKED_UP = ("facts", "history", "exceptions", "statistics", "catalogue", "slots", "plugins", "intervals")
 
 
 @pytest.fixture
@@ -154,6 +155,21 @@ def test_every_message_of_the_table_of_facts_exists(app: Flask) -> None:
     assert actions <= set(ACTIONS)
     assert told <= set(kinds.KINDS)
     assert documents <= TOLD
+
+
+def looked_up_table(app: Flask) -> str:
+    paths = app.test_client().get(f"{PREFIX}/openapi.json").get_json()["paths"]
+    found = [
+        (f"`{method.upper()} {path.removeprefix(PREFIX)}`", f"`{told['x-permission']}`", told["summary"].rstrip("."))
+        for path, methods in paths.items()
+        for method, told in methods.items()
+        if method in ("get", "post", "put") and told["tags"][0] in LOOKED_UP
+    ]
+    return str(docs.table(("call", "permission", "what it does"), *found))
+
+
+def test_what_is_looked_up_and_settled_is_told_as_the_document_tells_it(app: Flask) -> None:
+    assert docs.between(docs.page("integration.md"), "looked up") == looked_up_table(app)
 
 
 def soap_operations() -> dict[str, tuple[str, str]]:

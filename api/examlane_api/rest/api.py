@@ -11,7 +11,7 @@ import structlog
 from flask import Flask, Response, abort, current_app, g, request
 from flask_smorest import Blueprint
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import UnicodeConverter
+from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Response as BaseResponse
 
 from examlane import reporting
@@ -173,9 +173,10 @@ def expecting(body: dict[str, Any]) -> dict[str, Any]:
     return body if sent == "*" else {**body, "version": int(tag[1]) if tag else 0}
 
 
-class NumberConverter(UnicodeConverter):
+class NumberConverter(BaseConverter):
     """A number in an address, where words stand beside it that name calls of their own."""
 
+    part_isolating = True
     regex = r"(?!(?:validate|preview|calendar|trial|choices|log|duplicates)$)[^/]+"
 
 

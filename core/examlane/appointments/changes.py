@@ -27,7 +27,7 @@ LATER = timedelta(minutes=10)
 TIME_TAKEN = Text("该时间刚被占用，请另选", "this time was just taken: please choose another")
 ELSEWHERE = Text("该预约由原系统管理，请在原系统更改", "booked in the department's own system: change it there")
 NOT_READY = Text("患者尚未就绪，不能叫号或开始检查", "the patient is not ready yet: neither called nor examined")
-NOT_HELD = Text("没有可释放的保留", "there is no hold to release")
+NOT_HELD = Text("保留已不存在", "it is held no longer")
 STALE = Text("预约已被更改，请刷新", "the appointment was changed meanwhile: please reload")
 ORDER_WITHDRAWN = Text("申请单已退回或作废，等待重新开单", "its order was sent back or voided: a new one must come first")
 KEPT_PLACE = "SELECT 1 FROM appointment_item WHERE appointment_id = ? AND active = 1 AND held_until IS NOT NULL"
@@ -50,10 +50,10 @@ EXECUTION = {"started": "in_progress", "finished": "fulfilled", "not_done": "not
 
 
 def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
-    """Book what is held. Raises `Conflict` when the hold has expired, or a gate has closed meanwhile."""
+    """Book what is held. Raises `Conflict` for what is held no longer, or when a gate has closed meanwhile."""
     current = status.appointment(hospital, number)
     if current.state != "held":
-        states.check(current.state, "held")
+        raise Conflict("state_conflict", NOT_HELD)
     return _change(hospital, number, "booked", actor, key, reason="confirmed")
 
 

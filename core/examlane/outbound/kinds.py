@@ -57,10 +57,6 @@ def _suspension(zh: str, en: str) -> EventKind:
     return EventKind("suspension", Text(zh, en), fields)
 
 
-def _schedule(zh: str, en: str) -> EventKind:
-    return EventKind("schedule", Text(zh, en), ("day", "department"))
-
-
 def _merge(zh: str, en: str) -> EventKind:
     return EventKind("patient", Text(zh, en), ("appointments", "encounters", "merge", "orders"))
 

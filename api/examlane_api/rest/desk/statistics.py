@@ -11,7 +11,7 @@ from marshmallow import Schema, fields, validate
 from examlane.domain import Text
 from examlane.insight import statistics
 from examlane_api import problems
-from examlane_api.rest.api import answers, blueprint, departments_of, hospital, operation
+from examlane_api.rest.api import blueprint, departments_of, hospital, operation
 from examlane_api.rest.fields import Code, Day
 
 blp = blueprint("statistics", "Figures by department and period")
@@ -82,4 +82,4 @@ def read_statistics(query: dict[str, Any]) -> Mapping[str, Any]:
         hospital().database, since.isoformat(), until.isoformat(),
         departments=departments_of(READ, query["department"]), by=query["by"],
     )  # fmt: skip
-    return {"figures": [answers().row(one) for one in found]}
+    return {"figures": found}
