@@ -47,9 +47,11 @@ class Server:
 
     def send(self, message: Message) -> tuple[int, bytes]:
         """Send until the answer is not that another sending is still being worked on."""
-        while SEND_AGAIN.search((answer := self._send(message))[1]):
-            pass
-        return answer
+        for _ in range(500):
+            answer = self._send(message)
+            if not SEND_AGAIN.search(answer[1]):
+                return answer
+        raise TimeoutError(answer)
 
     def _send(self, message: Message) -> tuple[int, bytes]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
