@@ -87,7 +87,7 @@ def deliver(world: World, *, seconds: int = 0) -> None:
 
 
 def calls(world: World) -> list[str]:
-    return [each.appointment for each in call_list.calls(world.database, "US", world.clock.now(), 0, 50)]
+    return [each.appointment for each in call_list.calls(world.database, ("US",), world.clock.now(), 0, 50)]
 
 
 # The message gateway

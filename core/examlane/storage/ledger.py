@@ -271,7 +271,7 @@ class ParkedMessage(Table):
     settled_at = InstantField(null=True)
 
     class Meta:
-        indexes = ((("peer", "state"), False),)
+        indexes = ((("state", "peer"), False),)
 
 
 class NewestMessage(Table):

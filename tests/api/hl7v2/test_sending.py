@@ -12,8 +12,7 @@ import pytest
 from examlane.appointments import changes, choosing
 from examlane.arrival import calling, executing, noshow
 from examlane.arrival.executing import ExecutionReport
-from examlane.records import events, peers
-from examlane.storage.fields import epoch
+from examlane.records import peers
 from examlane.testing import TESTER
 from examlane_api.hl7v2 import sending
 from examlane_api.hl7v2.profiles import Profile
@@ -90,18 +89,6 @@ def test_other_events_say_nothing_to_an_hl7_peer(site: Any) -> None:
     site.world.order("US-THYROID")
     assert site.deliver() == 1
     assert site.receiver.heard == []
-
-
-def test_another_peer_hears_as_before(site: Any, receiver: Any) -> None:
-    peers.add(site.world.database, "HIS", "http://his/events", TESTER, site.world.clock.now())
-    site.booked()
-    told: list[str] = []
-    send = sending.hl7v2_send(site.world.hospital, {}, lambda message: told.append(message.peer))
-    for _ in range(3):
-        events.deliver_due(site.world.database, send, epoch(site.world.clock.now()))
-
-    assert set(told) == {"HIS"}
-    assert len(receiver.heard) == 1
 
 
 # Once, and again

@@ -167,7 +167,7 @@ CREATE INDEX "offer_freed_id" ON "offer" ("freed_id");
 CREATE INDEX "offer_entry_id" ON "offer" ("entry_id");
 CREATE UNIQUE INDEX "one_open_offer" ON "offer" ("entry_id") WHERE state = 'open';
 CREATE TABLE "parked_message" ("id" INTEGER NOT NULL PRIMARY KEY, "peer" VARCHAR(32) NOT NULL, "action" VARCHAR(64) NOT NULL, "message_id" VARCHAR(64) NOT NULL, "body" TEXT NOT NULL, "waits_for" TEXT NOT NULL, "state" VARCHAR(8) NOT NULL, "error" VARCHAR(300) NOT NULL, "received_at" INTEGER NOT NULL, "settled_at" INTEGER);
-CREATE INDEX "parked_message_peer_state" ON "parked_message" ("peer", "state");
+CREATE INDEX "parked_message_state_peer" ON "parked_message" ("state", "peer");
 CREATE TABLE "past_examination" ("id" INTEGER NOT NULL PRIMARY KEY, "patient_id" INTEGER NOT NULL, "item_id" INTEGER NOT NULL, "start_at" INTEGER NOT NULL, "end_at" INTEGER NOT NULL, "source" VARCHAR(64) NOT NULL, "number" VARCHAR(64) NOT NULL, FOREIGN KEY ("patient_id") REFERENCES "patient" ("id"), FOREIGN KEY ("item_id") REFERENCES "exam_item" ("id"));
 CREATE INDEX "past_examination_patient_id" ON "past_examination" ("patient_id");
 CREATE INDEX "past_examination_item_id" ON "past_examination" ("item_id");
