@@ -135,7 +135,7 @@ def _patient(profile: Profile, visit: Visit) -> str:
     return _segment("PID", {
         1: "1",
         3: "~".join(numbers) or f"{escaped(visit.encounter)}^^^^VN",
-        5: f"{visit.name or UNNAMED}^^^^^^L",
+        5: f"{escaped(visit.name) or UNNAMED}^^^^^^L",
         7: visit.birth_date.strftime("%Y%m%d") if visit.birth_date else "",
         8: SEXES.get(visit.sex, "U"),
     })  # fmt: skip

@@ -149,13 +149,13 @@ def test_what_was_read_is_not_sent_again_until_it_changes(facade_on_each: Any) -
 
 def test_only_identifiers_that_the_hospital_lets_be_told_are_told_and_asked_for(facade: Any) -> None:
     site = facade.site
-    patient = {"identifiers": [{"kind": "citizen_id", "value": "110101198002290011"}], "name": "张三丰"}
+    patient = {"identifiers": [{"kind": "citizen_id", "value": "110101198002290018"}], "name": "张三丰"}
     site.post("/orders", site.order("O1") | {"patient": patient})
 
     (found,) = facade.found("/ServiceRequest?requisition=O1")
 
     assert found["subject"] == {"type": "Patient", "display": "张*丰"}
-    assert facade.found("/ServiceRequest?patient:identifier=citizen_id|110101198002290011") == []
+    assert facade.found("/ServiceRequest?patient:identifier=citizen_id|110101198002290018") == []
 
 
 def test_a_client_of_one_department_reads_no_other_departments_things(facade: Any) -> None:
