@@ -32,6 +32,7 @@ from examlane_api import clients, problems, soap
 from examlane_api.app import create_app
 from examlane_api.cli import cli
 from examlane_api.hip.actions import ACTIONS
+from examlane_api.hl7v2 import triggers
 from examlane_api.rest.api import PREFIX
 from examlane_api.sandbox.services import TOLD
 from examlane_api.soap.booking import OPERATIONS
@@ -146,8 +147,8 @@ def test_every_endpoint_and_its_permission_is_in_the_table(app: Flask) -> None:
 
 def test_every_message_of_the_table_of_facts_exists(app: Flask) -> None:
     rows = docs.rows(docs.section(docs.page("integration.md"), "Every fact, both ways"))
-    calls, operations, actions, told, documents = (
-        {name for row in rows for name in re.findall(r"`([^`]+)`", row[column])} for column in range(1, 6)
+    calls, operations, actions, told, documents, siu = (
+        {name for row in rows for name in re.findall(r"`([^`]+)`", row[column])} for column in range(1, 7)
     )
     served = {f"{method} {shown_path(rule.rule)}" for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     assert {each for each in calls if " " in each} <= served
@@ -155,6 +156,7 @@ def test_every_message_of_the_table_of_facts_exists(app: Flask) -> None:
     assert actions <= set(ACTIONS)
     assert told <= set(kinds.KINDS)
     assert documents <= TOLD
+    assert siu == {triggers.NEW, triggers.RESCHEDULED, triggers.MODIFIED, triggers.CANCELLED, triggers.NO_SHOW}
 
 
 def looked_up_table(app: Flask) -> str:
