@@ -91,6 +91,15 @@ def test_other_events_say_nothing_to_an_hl7_peer(site: Any) -> None:
     assert site.receiver.heard == []
 
 
+def test_a_webhook_beside_it_that_is_down_keeps_nothing_from_it(site: Any) -> None:
+    peers.add(site.world.database, "HIS", "http://127.0.0.1:9/events", TESTER, site.world.clock.now())
+    site.booked()
+    for _ in range(3):
+        site.deliver()
+
+    assert site.heard() == [("S12", "Booked")]
+
+
 # Once, and again
 
 
