@@ -93,13 +93,14 @@ def kidney() -> ModuleType:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_folder: Path) -> str:
+def postgresql_url(postgresql_folder: Path) -> Iterator[str]:
     import psycopg
 
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(f"postgresql://postgres@/postgres?host={postgresql_folder}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://postgres@/{name}?host={postgresql_folder}"
+        yield f"postgresql://postgres@/{name}?host={postgresql_folder}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
