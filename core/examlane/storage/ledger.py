@@ -50,7 +50,7 @@ class Appointment(Table):
     moved_by_patient = FlagField(default=0)
     fallback = FlagField(default=0)
     hold_expires_at = InstantField(null=True)
-    itinerary = ForeignKeyField(Itinerary, null=True)
+    itinerary = ForeignKeyField(Itinerary, null=True, index=False)
     preparation = JsonField(default="[]")
     explanation = JsonField(default="{}")
     no_show = JsonField(default="")
@@ -58,6 +58,12 @@ class Appointment(Table):
 
     class Meta:
         indexes = ((("patient", "start_at"), False), (("department", "day"), False), (("state", "end_at"), False))
+
+
+# Most appointments have no itinerary: in a whole index they would all share one key, and the planner would shun it.
+Appointment.add_index(
+    Appointment.index(Appointment.itinerary, where=SQL("itinerary_id is not null"), name="appointment_itinerary")
+)
 
 
 class AppointmentItem(Table):

@@ -21,10 +21,10 @@ CREATE TABLE "appointment" ("id" INTEGER NOT NULL PRIMARY KEY, "number" VARCHAR(
 CREATE UNIQUE INDEX "appointment_number" ON "appointment" ("number");
 CREATE INDEX "appointment_patient_id" ON "appointment" ("patient_id");
 CREATE INDEX "appointment_encounter_id" ON "appointment" ("encounter_id");
-CREATE INDEX "appointment_itinerary_id" ON "appointment" ("itinerary_id");
 CREATE INDEX "appointment_patient_id_start_at" ON "appointment" ("patient_id", "start_at");
 CREATE INDEX "appointment_department_day" ON "appointment" ("department", "day");
 CREATE INDEX "appointment_state_end_at" ON "appointment" ("state", "end_at");
+CREATE INDEX "appointment_itinerary" ON "appointment" ("itinerary_id") WHERE itinerary_id is not null;
 CREATE TABLE "appointment_interval" ("id" INTEGER NOT NULL PRIMARY KEY, "first_id" INTEGER NOT NULL, "second_id" INTEGER NOT NULL, "rule" VARCHAR(64) NOT NULL, "rule_version" VARCHAR(32) NOT NULL, "relation" VARCHAR(8) NOT NULL, "after_seconds" INTEGER NOT NULL, "before_seconds" INTEGER NOT NULL, "overridden_by" VARCHAR(64) NOT NULL, FOREIGN KEY ("first_id") REFERENCES "appointment" ("id"), FOREIGN KEY ("second_id") REFERENCES "appointment" ("id"));
 CREATE INDEX "appointment_interval_first_id" ON "appointment_interval" ("first_id");
 CREATE INDEX "appointment_interval_second_id" ON "appointment_interval" ("second_id");
