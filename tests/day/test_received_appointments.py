@@ -10,6 +10,7 @@ import pytest
 
 from examlane.appointments import booking, changes, choosing, status
 from examlane.arrival import noshow
+from examlane.capacity import policy
 from examlane.domain import DepartmentMode, IntervalRule, Relation, Selector, Sex, Text
 from examlane.errors import Conflict, InvalidInput, Refused
 from examlane.golive import received
@@ -19,6 +20,7 @@ from examlane.orders.patients import Identifier, PatientData
 from examlane.records.receipts import request_key
 from examlane.replanning import closing, reading, suspensions
 from examlane.replanning.closing import Asked
+from examlane.storage.fields import epoch
 from examlane.testing import MORNING, TESTER, World, small_hospital
 
 NINE = MORNING + timedelta(hours=25)
@@ -283,9 +285,17 @@ def test_a_suspension_leaves_it_to_the_external_system_and_tells_the_desk(world:
     assert world.database.value(TASKS) == 0
 
 
-def test_what_the_external_system_frees_is_offered_to_nobody_here(world: World) -> None:
-    told(world)
-    told(world, state="cancelled", sent_at=MORNING + timedelta(minutes=1))
+def test_what_is_given_up_in_a_department_that_books_elsewhere_again_is_kept_back_for_nobody(world: World) -> None:
+    world.clock.set(MORNING - timedelta(hours=3))
+    policy.set_policy(world.database, "US", {"cancelled_seat_delay_minutes": 60}, TESTER, epoch(world.clock.now()))
+    world.mode("US", DepartmentMode.AUTOMATIC)
+    order = world.order("US-THYROID")
+    world.pay(order)
+    number = world.item(f"{order}/1").appointment
+    world.mode("US", DepartmentMode.EXTERNAL)
+
+    changes.cancel(world.hospital, number, TESTER, reason="患者要求", by_patient=True)
+    assert world.database.row("SELECT sum(taken), sum(withheld) FROM slot") == (0, 0)
     assert world.database.value("SELECT count(*) FROM freed_time") == 0
 
 
