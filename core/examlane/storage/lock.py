@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,4 +43,5 @@ class FairLock:
         if self._descriptor is None or self._owner != os.getpid():
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             self._owner = os.getpid()
+            weakref.finalize(self, os.close, self._descriptor).atexit = False
         return self._descriptor
