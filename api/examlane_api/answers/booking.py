@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from examlane.appointments.booking import findings_as_data
 from examlane.appointments.choosing import Time
+from examlane.appointments.evidence import findings_as_data
 from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.domain import GateOpen
 from examlane.reporting import Judgement, PaymentAnswer

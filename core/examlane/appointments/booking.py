@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from examlane.appointments import desk, visits
-from examlane.domain import ExamItem, Finding, GateClosed, GateOpen, IntervalRule, Preparation, Relation, Severity
+from examlane.appointments import desk, distances, evidence, places, visits
+from examlane.domain import GateOpen
 from examlane.errors import Conflict, NotFound, StalePlan
 from examlane.extension import shadow
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
-from examlane.orders.intervals import DAY, PAIRED, TOGETHER
 from examlane.orders.snapshot import OpenItem
 from examlane.orders.snapshot import Visit as BookedVisit
 from examlane.outbound import order_items
@@ -28,7 +27,7 @@ from examlane.records import jobs, receipts
 from examlane.records.audit import SYSTEM, Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch, maybe_epoch
-from examlane.storage.ledger import AppointmentInterval, Itinerary
+from examlane.storage.ledger import Itinerary
 
 ATTEMPTS = 4
 RETRY_SECONDS = 5
@@ -161,7 +160,7 @@ def _commit(hospital: Hospital, plan: Plan, actor: Actor) -> tuple[int, ...]:
         _leave_places(hospital, plan, visit)
     booked = tuple(_book(hospital, plan, visit, actor) for visit in plan.visits)
     placed = [(appointment, visit.items) for appointment, visit in zip(booked, plan.visits, strict=True)]
-    store_intervals(hospital, plan, placed)
+    distances.store(hospital, plan, placed)
     shadow.remember(database, plan.watched, epoch(hospital.clock.now()))
     jobs.done(database, state.patient.id, state.generation)
     return booked
@@ -176,7 +175,7 @@ def _store_verdict(hospital: Hospital, plan: Plan, verdict: Verdict, actor: Acto
         reason = "no_show"  # a missed visit keeps its items until somebody decides, and the desk its task
     task = barred or ("" if placed or item.appointment else plan.unplaced.get(item.id, verdict.desk))
     database.rows(
-        UPDATE_ITEM, verdict.state, dump([_finding(finding) for finding in verdict.findings]), dump(dict(verdict.fills)),
+        UPDATE_ITEM, verdict.state, dump(evidence.findings_as_data(verdict.findings)), dump(dict(verdict.fills)),
         maybe_epoch(verdict.earliest), reason, item.id,
     )  # fmt: skip
     kinds = [gate.answer.kind for gate in verdict.gates]
@@ -245,12 +244,12 @@ def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> 
     database, catalogue, now = hospital.database, plan.snapshot.catalogue, hospital.clock.now()
     order = visit.items[0].order
     seats = audiences(order.encounter.encounter_class, hospital.settings, now)
-    preparation = dump(preparation_as_data(visit.preparation))
-    evidence = dump(_evidence(plan, visit))
+    preparation = dump(evidence.preparation_as_data(visit.preparation))
+    decided = dump(evidence.of_visit(plan, visit))
     if visit.replaces:
-        return _replan(hospital, plan, visit, actor, preparation, evidence)
+        return _replan(hospital, plan, visit, actor, preparation, decided)
     extra = visit.explanation["code"] == EXTRA
-    place = visits.bind(
+    place = places.bind(
         database, catalogue, visit.option, visit.starts_at, None if extra else seats, visit.segments
     )
     if extra:
@@ -264,14 +263,14 @@ def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> 
         itinerary=_itinerary(hospital, plan, visit),
         preparation=preparation,
         explanation=dump(visit.explanation),
-        evidence=evidence,
+        evidence=decided,
         reason=visit.explanation["code"],
     )
     return visits.create(database, catalogue, place, booking, actor, now)[0]
 
 
 def _replan(
-    hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor, preparation: str, evidence: str
+    hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor, preparation: str, decided: str
 ) -> int:
     database, catalogue, now = hospital.database, plan.snapshot.catalogue, hospital.clock.now()
     kept, *others = visit.replaces
@@ -286,15 +285,15 @@ def _replan(
     added = [item.id for item in visit.items if item.key not in kept.items]
     if _as_it_stands(visit, kept):
         visits.hand_over(
-            database, kept.id, kept.version, kept.state, added, actor, now, evidence=evidence, preparation=preparation,
+            database, kept.id, kept.version, kept.state, added, actor, now, evidence=decided, preparation=preparation,
             explanation=dump(visit.explanation),
         )  # fmt: skip
         return kept.id
     visits.release_claims(database, kept.id, now)
     seats = audiences(visit.items[0].order.encounter.encounter_class, hospital.settings, now)
-    place = visits.bind(database, catalogue, visit.option, visit.starts_at, seats, visit.segments)
+    place = places.bind(database, catalogue, visit.option, visit.starts_at, seats, visit.segments)
     visits.move(
-        database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason=plan.reason, evidence=evidence,
+        database, catalogue, kept.id, kept.version, place, kept.state, actor, now, reason=plan.reason, evidence=decided,
         add_items=added, preparation=preparation, explanation=dump(visit.explanation),
     )  # fmt: skip
     return kept.id
@@ -331,102 +330,5 @@ def _itinerary(hospital: Hospital, plan: Plan, visit: PlannedVisit) -> int | Non
     )  # fmt: skip
 
 
-def store_intervals(hospital: Hospital, plan: Plan, placed: Sequence[tuple[int, Sequence[OpenItem]]]) -> None:
-    """Keep every distance that was owed, so that it stays checkable after the rules change."""
-    if not plan.rules or not placed:
-        return
-    fresh = [_Owed(appointment, item.view.item, item) for appointment, items in placed for item in items]
-    booked = {appointment for appointment, _ in placed}
-    others = [
-        _Owed(visit.id, plan.snapshot.catalogue.item(code), ends_at=visit.ends_at)
-        for visit in plan.snapshot.visits
-        if visit.id not in booked
-        for code in visit.codes
-    ]
-    now = hospital.clock.now()
-    pairs = {
-        (first.appointment, second.appointment, rule.rule, rule.version): (rule, first.reason(rule) or second.reason(rule))
-        for rule in plan.rules
-        if rule.severity is not Severity.HINT and rule.relation in PAIRED
-        for first in fresh + others
-        if rule.first.matches(first.exam)
-        for second in fresh + others
-        if first.appointment != second.appointment and not booked.isdisjoint((first.appointment, second.appointment))
-        if rule.second.matches(second.exam) and first.counts(rule, now) and second.counts(rule, now)
-    }
-    for (first_id, second_id, name, version), (rule, reason) in pairs.items():
-        longest = rule.within if rule.relation is Relation.LAG else rule.before
-        hospital.database.insert(
-            AppointmentInterval, first=first_id, second=second_id, rule=name, rule_version=version,
-            relation=rule.relation.value, after_seconds=int(rule.after / timedelta(seconds=1)),
-            before_seconds=int(longest / timedelta(seconds=1)), overridden_by=reason[:64],
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Owed:
-    """An exam of an appointment that a distance may be owed to; `item` when it is booked just now."""
-
-    appointment: int
-    exam: ExamItem
-    item: OpenItem | None = None
-    ends_at: datetime | None = None
-
-    def reason(self, rule: IntervalRule) -> str:
-        return self.item.waives(rule) if self.item else ""
-
-    def counts(self, rule: IntervalRule, now: datetime) -> bool:
-        return self.ends_at is None or rule.relation not in TOGETHER or self.ends_at >= now - max(rule.within, DAY)
-
-
-def _evidence(plan: Plan, visit: PlannedVisit) -> dict[str, Any]:
-    """On what a visit was decided: plugins with versions, gates, findings' rules; kept with the version."""
-    keys = {item.key for item in visit.items}
-    verdicts = [verdict for verdict in plan.verdicts if verdict.item.key in keys]
-    return {
-        "plugins": sorted({f"{answer.plugin} {answer.version}" for answer in plan.trace if not answer.failure}),
-        "failed": sorted({f"{answer.plugin} {answer.hook}" for answer in plan.trace if answer.failure}),
-        "gates": [
-            {"kind": gate.answer.kind, "until": _iso(gate.answer.until)}
-            for verdict in verdicts
-            for gate in verdict.gates
-            if not isinstance(gate.answer, GateClosed)
-        ],
-        "rules": sorted({f"{f.rule} {f.rule_version}" for v in verdicts for f in v.findings if f.rule}),
-        "rollout": plan.snapshot.rollout_version,
-        "fallback": visit.fallback,
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind.value, "code": finding.code, "text": {"zh": finding.text.zh, "en": finding.text.en},
-        "rule": finding.rule, "rule_version": finding.rule_version, "source": finding.source,
-        "field": finding.field, "value": finding.value, "until": _iso(finding.until),
-        "needs_reason": finding.needs_reason,
-    }  # fmt: skip
-
-
-def _preparation(step: Preparation) -> dict[str, Any]:
-    return {
-        "code": step.code, "text": {"zh": step.text.zh, "en": step.text.en}, "fasting_hours": step.fasting_hours,
-        "lead_minutes": int(step.lead / timedelta(minutes=1)),
-    }  # fmt: skip
-
-
-def preparation_as_data(steps: Iterable[Preparation]) -> list[dict[str, Any]]:
-    """What the patient must do, as the tables and the interfaces carry it."""
-    return [_preparation(step) for step in steps]
-
-
-def findings_as_data(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Findings as the tables and the interfaces carry them."""
-    return [_finding(finding) for finding in findings]
-
-
 def _words(text: Any) -> str:
     return dump({"zh": text.zh, "en": text.en})
-
-
-def _iso(value: Any) -> str | None:
-    return value.isoformat() if value is not None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from examlane.appointments.visits import BoundSegment, Place
+from examlane.appointments.places import BoundSegment, Place
 from examlane.capacity import slots
 from examlane.capacity.catalogue import Catalogue
 from examlane.capacity.slots import SlotRow

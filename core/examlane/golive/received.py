@@ -11,8 +11,8 @@ from typing import Any
 
 from examlane.appointments import booking, states, status, visits
 from examlane.appointments.changes import EXECUTION, tried
+from examlane.appointments.places import Place
 from examlane.appointments.status import AppointmentStatus
-from examlane.appointments.visits import Place
 from examlane.domain import DepartmentMode, Text
 from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.golive import placing, standins

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from examlane.appointments import booking, desk, status, visits
+from examlane.appointments import desk, distances, evidence, places, status, visits
 from examlane.appointments.changes import ENTER_QUEUE, keep_back
 from examlane.appointments.status import AppointmentStatus
 from examlane.capacity import withheld
@@ -187,7 +187,7 @@ def create(
     choice.claim()
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
     option = option_of(choice.visit, chosen)
-    place = visits.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
+    place = places.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
     data = visits.Booking(
         patient=state.patient.id,
         encounter=choice.items[0].encounter_id,
@@ -196,7 +196,7 @@ def create(
         state="held" if hold else "booked",
         automatic=False,
         hold_expires_at=epoch(now + hospital.settings.hold) if hold else None,
-        preparation=dump(booking.preparation_as_data(choice.planner.preparation(choice.items))),
+        preparation=dump(evidence.preparation_as_data(choice.planner.preparation(choice.items))),
         explanation=dump(dict(explanation)),
         evidence=dump({"rollout": state.rollout_version, "chosen_by": actor.name}),
         reason=explanation["code"],
@@ -212,7 +212,7 @@ def written(hospital: Hospital, choice: Choice, appointment: int, actor: Actor) 
     for item in choice.items:
         desk.close_tasks(database, item.id, "", actor.name, now)
         database.rows("UPDATE order_item SET reason = 'booked' WHERE id = ? RETURNING id", item.id)
-    booking.store_intervals(hospital, choice.plan, [(appointment, choice.items)])
+    distances.store(hospital, choice.plan, [(appointment, choice.items)])
 
 
 def move(
@@ -230,7 +230,7 @@ def move(
     visits.release_claims(database, current.id, now)
     seats = audiences(choice.items[0].order.encounter.encounter_class, hospital.settings, now)
     option = option_of(choice.visit, chosen)
-    place = visits.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
+    place = places.bind(database, state.catalogue, option, chosen.starts_at, seats, chosen.segments)
     visits.move(
         database, state.catalogue, current.id, current.version, place, current.state, actor, now, reason=reason,
         by_patient=by_patient, evidence=dump({"rollout": state.rollout_version}),

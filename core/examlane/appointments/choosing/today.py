@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from functools import partial
 from typing import Any
 
-from examlane.appointments import booking, visits
+from examlane.appointments import evidence, places, visits
 from examlane.appointments.changes import by_id, tried
 from examlane.appointments.choosing.choice import (
     NO_PLACE,
@@ -162,12 +162,12 @@ def _add_on(
     number = visits.new_number()
     receipts.keep(database, key, "appointment", number, epoch(now))
     patients.bump(database, state.patient.id, state.version)
-    place = visits.bind(database, state.catalogue, option, starts_at, None)
+    place = places.bind(database, state.catalogue, option, starts_at, None)
     visits.add_seats(database, place, actor, now, f"add-on: {reason}" if reason else "add-on")
     data = visits.Booking(
         state.patient.id, choice.items[0].encounter_id, choice.visit.department,
         tuple(item.id for item in choice.items), automatic=False, explanation=dump(dict(ADD_ON)), reason="add_on",
-        preparation=dump(booking.preparation_as_data(choice.planner.preparation(choice.items))),
+        preparation=dump(evidence.preparation_as_data(choice.planner.preparation(choice.items))),
     )  # fmt: skip
     appointment, _ = visits.create(database, state.catalogue, place, data, actor, now, number=number)
     written(hospital, choice, appointment, actor)
@@ -193,7 +193,7 @@ def _add_on_start(hospital: Hospital, choice: Choice) -> tuple[VisitOption, date
             if _outside(choice.visit, start, catalogue.calendar.local(start).time(), forbidden):
                 continue
             try:
-                visits.bind(hospital.database, catalogue, option, start, None)
+                places.bind(hospital.database, catalogue, option, start, None)
             except SlotTaken:
                 continue
             return option, start
