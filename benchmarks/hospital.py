@@ -18,8 +18,8 @@ from examlane.orders.patients import Identifier, PatientData
 from examlane.orders.release import PaymentData
 from examlane.records.audit import Actor
 from examlane.settings import Settings
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import MORNING, require, small_hospital
 from examlane_radiology import hooks as radiology
 from examlane_ultrasound import hooks as ultrasound

@@ -10,6 +10,7 @@ from typing import Any
 
 from examlane.hospital import Hospital
 from examlane.records.audit import Actor
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
 from examlane.storage.ledger import (
     Appointment,
@@ -18,7 +19,6 @@ from examlane.storage.ledger import (
     AppointmentVersion,
     Audit,
     Claim,
-    Peer,
     QueueCounter,
 )
 from examlane.storage.models import Encounter, Order, OrderItem, Patient, PatientIdentifier, Table

@@ -26,7 +26,7 @@ from examlane import hookspecs, reasons
 from examlane.appointments import status
 from examlane.insight.invariants import INVARIANTS
 from examlane.outbound import kinds
-from examlane.storage.ledger import Event, Peer
+from examlane.storage.exchange import Event, Peer
 from examlane.testing import World
 from examlane_api import clients, problems, soap
 from examlane_api.app import create_app

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from examlane.reminders import reminders
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import MORNING
 
 

@@ -11,8 +11,8 @@ from hypothesis.stateful import initialize, rule
 from examlane.appointments import changes, choosing
 from examlane.capacity import policy
 from examlane.reminders import call_list, reminders
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import TESTER
 from examlane.waiting import backfill, offers, waitlist
 from examlane.waiting.waitlist import EntryData

@@ -18,7 +18,7 @@ from examlane.golive import differences, exports, imports, received, switching
 from examlane.golive.received import Received, Report
 from examlane.insight import invariants
 from examlane.orders.patients import Identifier, PatientData
-from examlane.storage.ledger import Peer
+from examlane.storage.exchange import Peer
 from examlane.testing import MORNING, TESTER, World, require, small_hospital
 
 NINE = MORNING + timedelta(hours=25)

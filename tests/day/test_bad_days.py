@@ -20,8 +20,8 @@ from examlane.orders.patients import Identifier
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import request_key
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, require, small_hospital
 from tests.day.test_arrival import (
     DESK,

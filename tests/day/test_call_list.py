@@ -14,8 +14,8 @@ from examlane.insight import invariants
 from examlane.records import events
 from examlane.records.receipts import request_key
 from examlane.reminders import call_list, reminders
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import MORNING, TESTER, World, small_hospital
 from examlane.waiting import backfill, offers, waitlist
 from examlane.waiting.waitlist import EntryData

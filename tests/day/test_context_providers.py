@@ -20,7 +20,7 @@ from examlane.orders import context, snapshot
 from examlane.orders.context import Config, Past, Unanswered
 from examlane.orders.intake import EncounterData, OrderData, OrderLine
 from examlane.orders.patients import Identifier, PatientData
-from examlane.storage.daily import ContextProvider
+from examlane.storage.exchange import ContextProvider
 from examlane.testing import MORNING, TESTER, World, require, small_hospital
 from examlane_radiology import hooks
 

@@ -16,8 +16,8 @@ from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.insight import invariants
 from examlane.orders.patients import Identifier, PatientData
 from examlane.records.receipts import request_key
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, small_hospital
 from examlane.wards import encounters
 from examlane.wards.encounters import EncounterReport, EncounterStatus

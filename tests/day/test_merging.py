@@ -21,8 +21,9 @@ from examlane.patients import merging
 from examlane.patients.merging import Merge
 from examlane.records import events
 from examlane.records.receipts import request_key
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import DeskTask, Peer
+from examlane.storage.ledger import DeskTask
 from examlane.storage.models import Patient, PatientFact
 from examlane.storage.tables import TABLES
 from examlane.testing import TESTER, World, require, small_hospital

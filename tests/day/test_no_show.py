@@ -17,8 +17,8 @@ from examlane.capacity import policy
 from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.insight import invariants
 from examlane.records.receipts import request_key
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, small_hospital
 
 

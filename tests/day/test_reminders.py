@@ -20,8 +20,8 @@ from examlane.domain import EncounterClass
 from examlane.insight import invariants
 from examlane.records import events
 from examlane.reminders import reminders, times
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import DATA, MORNING, TESTER, World, small_hospital
 
 ITEMS = [

@@ -16,8 +16,8 @@ from examlane.errors import Conflict, InvalidInput, SlotTaken
 from examlane.records import events
 from examlane.replanning import closing, reading, suspensions
 from examlane.replanning.closing import Asked
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import DATA, TESTER, World, small_hospital
 from tests.day.suspending import TODAY, at, book, down, outcomes, suspend, unbroken
 

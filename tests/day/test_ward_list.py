@@ -15,8 +15,8 @@ from examlane.appointments.status import AppointmentStatus
 from examlane.domain import EncounterClass
 from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.insight import invariants
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import TESTER, World, small_hospital
 from examlane.wards import encounters, ward_list
 from examlane.wards.encounters import EncounterReport

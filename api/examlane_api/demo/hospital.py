@@ -17,8 +17,8 @@ from examlane.extension.rules import load_all
 from examlane.hospital import Hospital, open_hospital
 from examlane.records.audit import Actor
 from examlane.settings import Settings
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import dump, epoch
-from examlane.storage.ledger import Peer
 from examlane.storage.models import DepartmentPlugin
 from examlane.worker import publish
 from examlane_api import clients, identity

@@ -19,7 +19,7 @@ from examlane.hospital import Hospital
 from examlane.records import peers
 from examlane.records.audit import Actor
 from examlane.records.events import Send
-from examlane.storage.daily import ContextProvider
+from examlane.storage.exchange import ContextProvider
 from examlane.storage.fields import dump
 from examlane_api import clients, keyring
 from examlane_api.app import create_app, new_secret

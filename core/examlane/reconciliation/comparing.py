@@ -14,7 +14,7 @@ from examlane.reconciliation import entries
 from examlane.reconciliation.entries import Entries, NoList, Open, Source
 from examlane.records import audit
 from examlane.records.audit import SYSTEM, Actor
-from examlane.storage.daily import Reconciliation, ReconciliationDifference
+from examlane.storage.exchange import Reconciliation, ReconciliationDifference
 from examlane.storage.fields import dump, epoch
 
 NIGHT_HOUR = 2

@@ -17,8 +17,8 @@ from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.peers import PLACE
 from examlane.records.receipts import RequestKey
-from examlane.storage.daily import ReconciliationSource
 from examlane.storage.database import Database
+from examlane.storage.exchange import ReconciliationSource
 from examlane.storage.fields import dump, epoch, instant, maybe_instant
 
 COLUMNS = """SELECT id, peer, day, state, error, compared, differences, ran_at, settled_at, settled_by, note

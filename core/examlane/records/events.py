@@ -12,8 +12,8 @@ from typing import Any
 
 from examlane.errors import NotFound
 from examlane.storage.database import Database
+from examlane.storage.exchange import Delivery, Event
 from examlane.storage.fields import dump
-from examlane.storage.ledger import Delivery, Event
 
 LEASE_SECONDS = 30
 """How long, beyond its peer's time limit, an event stays with the worker that took it."""

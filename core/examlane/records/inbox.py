@@ -13,8 +13,8 @@ from examlane.records import audit, receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.database import Database
+from examlane.storage.exchange import ParkedMessage
 from examlane.storage.fields import dump, epoch, instant, maybe_instant
-from examlane.storage.ledger import ParkedMessage
 
 ORDER = "order"
 """What a message waits for that came before its order: no code, but the order itself."""

@@ -15,8 +15,8 @@ from examlane.errors import Conflict, InvalidInput, NotFound
 from examlane.records import audit
 from examlane.records.audit import Actor
 from examlane.storage.database import Database
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import dump, epoch, instant, maybe_instant
-from examlane.storage.ledger import Peer
 
 EXISTS = Text("该对接系统已存在", "a peer with this code exists")
 STALE = Text("他人刚改过，请刷新", "somebody else changed it just now: please reload")

@@ -18,8 +18,8 @@ from examlane.appointments import changes, choosing
 from examlane.arrival import noshow
 from examlane.orders.patients import Identifier
 from examlane.records import events
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing.hospital import TESTER
 from examlane_api.hip import frame, messages
 from examlane_api.hip.outbound import documents, sending

@@ -10,8 +10,8 @@ import pytest
 
 from examlane import Fact
 from examlane.insight import invariants
+from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
-from examlane.storage.ledger import Peer
 from examlane.testing import World, require, small_hospital
 from examlane_endoscopy import hooks
 

@@ -16,7 +16,7 @@ from examlane.appointments import booking, changes, choosing, status
 from examlane.errors import Refused
 from examlane.insight.invariants import check
 from examlane.orders.patients import Identifier, PatientData, register
-from examlane.storage.ledger import Peer
+from examlane.storage.exchange import Peer
 from examlane.testing import MORNING, TESTER, World, require, small_hospital
 from examlane_obstetrics import hooks
 
