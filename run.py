@@ -34,8 +34,10 @@ def ready(name, packages):
         try:
             venv.create(HOME, with_pip=True)
         except (subprocess.CalledProcessError, OSError) as error:
-            sys.exit(f"The environment cannot be made in {HOME} ({error}).\n"
-                     "On Debian or Ubuntu: apt install python3-venv. Another place: EXAMLANE_VENV=/some/folder")
+            sys.exit(
+                f"The environment cannot be made in {HOME} ({error}).\n"
+                "On Debian or Ubuntu: apt install python3-venv. Another place: EXAMLANE_VENV=/some/folder"
+            )
     say("Installing what examlane needs …")
     wheels = ROOT / "wheelhouse"
     offline = ["--no-index", "--find-links", str(wheels)] if wheels.is_dir() else []

@@ -111,8 +111,10 @@ def tell(rows: list[Row], as_json: bool) -> None:
     print(f"{'command':<38} {'calls':>5} {'writes':>6} {'median ms':>9} {'p99 ms':>8} {'longest':>8}")
     for row in rows:
         over = "  over 50 ms" if row.p99_ms > LIMIT else ""
-        print(f"{row.command:<38} {row.calls:>5} {row.transactions:>6} {row.median_ms:>9} {row.p99_ms:>8} "
-              f"{row.longest_ms:>8}{over}")
+        print(
+            f"{row.command:<38} {row.calls:>5} {row.transactions:>6} {row.median_ms:>9} {row.p99_ms:>8} "
+            f"{row.longest_ms:>8}{over}"
+        )
 
 
 if __name__ == "__main__":

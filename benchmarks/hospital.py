@@ -117,7 +117,9 @@ def order_body(serial: str, item: str) -> dict[str, Any]:
     return {
         "number": f"O{serial}",
         "patient": {
-            "identifiers": [{"kind": "card", "value": f"P{serial}"}], "name": f"患者{serial}", "sex": "female",
+            "identifiers": [{"kind": "card", "value": f"P{serial}"}],
+            "name": f"患者{serial}",
+            "sex": "female",
             "birth_date": BORN.isoformat(),
         },
         "encounter": {"number": f"V{serial}", "encounter_class": "outpatient", "campus": "N"},

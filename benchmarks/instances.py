@@ -143,9 +143,7 @@ def _instance(number: int, seed: int, tolerance: int) -> Instance:
         own = [index for index, place in enumerate(hospital(seed)) if place.kind == kind]
         near = [index for index in own if hospital(seed)[index].zone.startswith(home)] or own
         for lags in _lags(kind):
-            pools = [
-                Pool(hospital(seed)[place].zone, KINDS[kind][0], option, *lags) for option, place in enumerate(near)
-            ]
+            pools = [Pool(hospital(seed)[place].zone, KINDS[kind][0], option, *lags) for option, place in enumerate(near)]
             exams.append(Exam(tuple(pools), closes=FASTING_UNTIL if lags == (0, 0) and "fasting" in KINDS[kind][1] else 300))
             names.append(kind)
             places.append(tuple(near))

@@ -93,41 +93,177 @@ def _book_many(hospital: Hospital, count: int) -> None:
 
     def store() -> None:
         numbers = range(1, patients + 1)
-        many(Patient, ("id", "name", "sex", "phone", "region", "out_of_town", "version"),
-             [(n, f"患者{n}", "female", "", "", 0, 1) for n in numbers])
+        many(
+            Patient,
+            ("id", "name", "sex", "phone", "region", "out_of_town", "version"),
+            [(n, f"患者{n}", "female", "", "", 0, 1) for n in numbers],
+        )
         many(PatientIdentifier, ("patient", "kind", "value"), [(n, "card", f"B{n}") for n in numbers])
-        many(Encounter, ("id", "number", "patient", "encounter_class", "ward", "campus", "needs", "state"),
-             [(n, f"BV{n}", n, "outpatient", "", "N", "[]", "open") for n in numbers])
-        many(Order, ("id", "number", "patient", "encounter", "ordering_department", "doctor", "priority", "context",
-                     "note", "drawing", "replaces", "ordered_at", "version"),
-             [(n, f"BO{n}", n, n, "CLINIC", "", "routine", "{}", "", "", "", now, 1) for n in numbers])
+        many(
+            Encounter,
+            ("id", "number", "patient", "encounter_class", "ward", "campus", "needs", "state"),
+            [(n, f"BV{n}", n, "outpatient", "", "N", "[]", "open") for n in numbers],
+        )
+        many(
+            Order,
+            (
+                "id",
+                "number",
+                "patient",
+                "encounter",
+                "ordering_department",
+                "doctor",
+                "priority",
+                "context",
+                "note",
+                "drawing",
+                "replaces",
+                "ordered_at",
+                "version",
+            ),
+            [(n, f"BO{n}", n, n, "CLINIC", "", "routine", "{}", "", "", "", now, 1) for n in numbers],
+        )
         booked = [(k, 1 + (k - 1) // 2, *slot) for k, slot in enumerate(slots, 1)]
-        many(OrderItem, ("id", "key", "order", "patient", "line", "item", "state", "findings", "fills", "confirmed",
-                         "price", "payment", "release", "released_at", "reason"),
-             [(k, f"BO{n}/{2 - k % 2}", n, n, 2 - k % 2, items[f"{department}-0000"], "accepted", "[]", "{}", "{}", "",
-               "paid", "paid", now, "booked") for k, n, _, _, _, department, *_ in booked])
-        many(Appointment, ("id", "number", "patient", "encounter", "department", "group", "mode", "state", "day",
-                           "start_at", "end_at", "period_start_at", "period_end_at", "queue_number", "absences",
-                           "version", "automatic", "moved_by_patient", "fallback", "preparation", "explanation",
-                           "no_show", "created_at"),
-             [(k, f"B{k:08}", n, n, department, group, "slot", "booked", day, start, end, start - start % 1800,
-               start - start % 1800 + 1800, k, 0, 1, 1, 0, 0, "[]", "{}", "", now)
-              for k, n, _, _, group, department, day, start, end in booked])
-        many(AppointmentItem, ("appointment", "order_item", "session", "active", "outcome"),
-             [(k, k, 1, 1, "") for k, *_ in booked])
-        many(AppointmentSegment, ("appointment", "position", "name", "start_at", "end_at"),
-             [(k, 0, "exam", start, end) for k, *_, start, end in booked])
-        many(Claim, ("appointment", "segment", "slot", "resource", "role", "seats"),
-             [(k, 0, slot, resource, "room", 1) for k, _, slot, resource, *_ in booked])
-        many(AppointmentVersion, ("appointment", "version", "from_state", "state", "start_at", "end_at", "claims",
-                                  "evidence", "actor", "channel", "reason", "at"),
-             [(k, 1, "", "booked", start, end, f"[[{slot},1]]", "{}", "system", "worker", "earliest", now)
-              for k, _, slot, *_, start, end in booked])
-        many(Audit, ("at", "actor", "channel", "action", "subject", "subject_key", "version", "request_id", "detail"),
-             [(now, "system", "worker", "appointment.booked", "appointment", f"B{k:08}", 1, "", "{}")
-              for k, *_ in booked])
-        many(QueueCounter, ("group", "day", "last"),
-             sorted({(group, day, count) for _, _, _, _, group, _, day, *_ in booked}))
+        many(
+            OrderItem,
+            (
+                "id",
+                "key",
+                "order",
+                "patient",
+                "line",
+                "item",
+                "state",
+                "findings",
+                "fills",
+                "confirmed",
+                "price",
+                "payment",
+                "release",
+                "released_at",
+                "reason",
+            ),
+            [
+                (
+                    k,
+                    f"BO{n}/{2 - k % 2}",
+                    n,
+                    n,
+                    2 - k % 2,
+                    items[f"{department}-0000"],
+                    "accepted",
+                    "[]",
+                    "{}",
+                    "{}",
+                    "",
+                    "paid",
+                    "paid",
+                    now,
+                    "booked",
+                )
+                for k, n, _, _, _, department, *_ in booked
+            ],
+        )
+        many(
+            Appointment,
+            (
+                "id",
+                "number",
+                "patient",
+                "encounter",
+                "department",
+                "group",
+                "mode",
+                "state",
+                "day",
+                "start_at",
+                "end_at",
+                "period_start_at",
+                "period_end_at",
+                "queue_number",
+                "absences",
+                "version",
+                "automatic",
+                "moved_by_patient",
+                "fallback",
+                "preparation",
+                "explanation",
+                "no_show",
+                "created_at",
+            ),
+            [
+                (
+                    k,
+                    f"B{k:08}",
+                    n,
+                    n,
+                    department,
+                    group,
+                    "slot",
+                    "booked",
+                    day,
+                    start,
+                    end,
+                    start - start % 1800,
+                    start - start % 1800 + 1800,
+                    k,
+                    0,
+                    1,
+                    1,
+                    0,
+                    0,
+                    "[]",
+                    "{}",
+                    "",
+                    now,
+                )
+                for k, n, _, _, group, department, day, start, end in booked
+            ],
+        )
+        many(
+            AppointmentItem,
+            ("appointment", "order_item", "session", "active", "outcome"),
+            [(k, k, 1, 1, "") for k, *_ in booked],
+        )
+        many(
+            AppointmentSegment,
+            ("appointment", "position", "name", "start_at", "end_at"),
+            [(k, 0, "exam", start, end) for k, *_, start, end in booked],
+        )
+        many(
+            Claim,
+            ("appointment", "segment", "slot", "resource", "role", "seats"),
+            [(k, 0, slot, resource, "room", 1) for k, _, slot, resource, *_ in booked],
+        )
+        many(
+            AppointmentVersion,
+            (
+                "appointment",
+                "version",
+                "from_state",
+                "state",
+                "start_at",
+                "end_at",
+                "claims",
+                "evidence",
+                "actor",
+                "channel",
+                "reason",
+                "at",
+            ),
+            [
+                (k, 1, "", "booked", start, end, f"[[{slot},1]]", "{}", "system", "worker", "earliest", now)
+                for k, _, slot, *_, start, end in booked
+            ],
+        )
+        many(
+            Audit,
+            ("at", "actor", "channel", "action", "subject", "subject_key", "version", "request_id", "detail"),
+            [(now, "system", "worker", "appointment.booked", "appointment", f"B{k:08}", 1, "", "{}") for k, *_ in booked],
+        )
+        many(
+            QueueCounter, ("group", "day", "last"), sorted({(group, day, count) for _, _, _, _, group, _, day, *_ in booked})
+        )
         for k in range(0, count, 500):
             chosen = [slot[0] for slot in slots[k : k + 500]]
             marks = ", ".join("?" for _ in chosen)

@@ -222,8 +222,7 @@ def _origin(recordings: Sequence[Recording], position: int, table: str, values: 
     same, away, cut = [], [], []
     for step, row, column in _places(recordings, position):
         differences = {
-            value - recording.statements[step].rows[row][column]
-            for recording, value in zip(recordings, values, strict=True)
+            value - recording.statements[step].rows[row][column] for recording, value in zip(recordings, values, strict=True)
         }
         if differences == {0}:
             same.append((step, row, column, 0))
@@ -234,11 +233,7 @@ def _origin(recordings: Sequence[Recording], position: int, table: str, values: 
     # Rows of different tables may be numbered alike: the id of the table that the parameter speaks of comes first.
     inserted = f"INSERT INTO {table} "
     sqls = [statement.sql for statement in recordings[0].statements]
-    own = [
-        place
-        for place in same
-        if sqls[place[0]].startswith(inserted) or (table in CHOSEN and CHOICES in sqls[place[0]])
-    ]
+    own = [place for place in same if sqls[place[0]].startswith(inserted) or (table in CHOSEN and CHOICES in sqls[place[0]])]
     for step, row, column, later in (*own, *same, *away[-1:]):
         return lambda fresh: fresh.results[step][row][column] + later
     for step, row, column, later in cut:

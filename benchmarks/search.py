@@ -152,8 +152,7 @@ def _print(engine: str, rows: Sequence[Timing]) -> None:
     print(f"{'slots':>9} {'filled':>15} {'slices':>7} {'p50':>9} {'p99':>9} {'found':>6}")
     for row in rows:
         print(
-            f"{row.slots:9} {row.pattern:>9} {row.fill:4.0%} {row.slices:8} {row.p50:9.0f} {row.p99:9.0f} "
-            f"{row.found:6.0%}"
+            f"{row.slots:9} {row.pattern:>9} {row.fill:4.0%} {row.slices:8} {row.p50:9.0f} {row.p99:9.0f} {row.found:6.0%}"
         )
     single = [row.p50 for row in rows if row.slices == 1]
     ratio = max(single) / min(single)

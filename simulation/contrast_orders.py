@@ -94,9 +94,7 @@ class Plan:
     ordinary: bool = False
 
 
-def stream(
-    seed: int = 1, orders: int = 2000, held_out: bool = False, start: datetime = MONDAY
-) -> tuple[ContrastOrder, ...]:
+def stream(seed: int = 1, orders: int = 2000, held_out: bool = False, start: datetime = MONDAY) -> tuple[ContrastOrder, ...]:
     """Orders in the order they are written. `held_out` draws only what was set aside, otherwise nothing of it."""
     table = materials()
     plans = _plans(Random(f"{seed}/plans"), table, orders, held_out)

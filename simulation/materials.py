@@ -166,6 +166,4 @@ def _phrases(written: Sequence[Mapping[str, Any]], error: str) -> Iterator[Case]
 
 
 def _expected(row: Mapping[str, Any]) -> tuple[Expected, ...]:
-    return tuple(
-        Expected(frozenset(each["answers"]), frozenset(each["topics"])) for each in row.get("expected", ())
-    )
+    return tuple(Expected(frozenset(each["answers"]), frozenset(each["topics"])) for each in row.get("expected", ()))

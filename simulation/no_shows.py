@@ -72,9 +72,7 @@ def _wanted(random: Random, opening: datetime) -> datetime:
     return opening + timedelta(minutes=first + SLOT_MINUTES * random.randrange(slots))
 
 
-def _patient(
-    random: Random, number: str, wanted: datetime, opening: datetime, fate: str, kiosk_works: bool
-) -> EcgPatient:
+def _patient(random: Random, number: str, wanted: datetime, opening: datetime, fate: str, kiosk_works: bool) -> EcgPatient:
     late = fate == "late"
     return EcgPatient(
         number=number,

@@ -95,9 +95,7 @@ def _enlarge(stage: Stage) -> None:
     database = stage.hospital.database
     rooms = "SELECT r.id FROM resource r JOIN resource_group g ON g.id = r.group_id WHERE g.code LIKE 'ECG-%-REST'"
     database.write(
-        lambda: database.rows(
-            f"UPDATE slot SET capacity = capacity * {SEATS} WHERE resource_id IN ({rooms}) RETURNING id"
-        )
+        lambda: database.rows(f"UPDATE slot SET capacity = capacity * {SEATS} WHERE resource_id IN ({rooms}) RETURNING id")
     )
 
 

@@ -114,9 +114,7 @@ def _explained(findings: Sequence[Finding]) -> bool:
     return bool(stops) and all(each.rule and each.source for each in stops)
 
 
-def _answered(
-    order: ContrastOrder, written: OrderData, findings: Sequence[Finding], now: datetime
-) -> OrderData:
+def _answered(order: ContrastOrder, written: OrderData, findings: Sequence[Finding], now: datetime) -> OrderData:
     """Questions are answered with the truth: what may be confirmed is confirmed, what is missing is looked up."""
     confirmed = confirming(written, findings)
     if not any(each.kind is FindingKind.BLOCK for each in findings):

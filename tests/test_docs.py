@@ -96,6 +96,7 @@ def test_the_section_of_a_hook_has_its_signature_an_example_and_its_failure(hook
     assert f"If it fails: {failure}" in " ".join(text.split())
     assert hook in {docs.code(row[0]) for row in docs.rows(docs.page("hooks.md"))}
 
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     found = docs.hospital(tmp_path)

@@ -42,8 +42,7 @@ def meaning(name: str) -> str:
 
 def policy_table() -> str:
     rows = (
-        (f"`{each.name}`", str(each.default).lower(), allowed(each), meaning(each.name))
-        for each in fields(DepartmentPolicy)
+        (f"`{each.name}`", str(each.default).lower(), allowed(each), meaning(each.name)) for each in fields(DepartmentPolicy)
     )
     return str(docs.table(("setting", "default", "allowed", "meaning"), *rows))
 

@@ -68,5 +68,3 @@ def test_the_example_profile_explains_every_field() -> None:
     text = files("examlane_api.hip").joinpath("example.toml").read_text("utf-8")
     named = {each.name for each in fields(Profile)} - {"code"}
     assert {name for name in named if not re.search(rf"^(\[+)?{name}\b", text, re.MULTILINE)} == set()
-
-

@@ -283,11 +283,7 @@ def test_every_command_and_only_those_are_in_the_table() -> None:
 
 
 def test_every_setting_of_the_environment_is_in_the_table() -> None:
-    source = "".join(
-        Path(inspect.getfile(module)).read_text("utf-8")
-        for module in map(sys.modules.get, SETTINGS)
-        if module
-    )
+    source = "".join(Path(inspect.getfile(module)).read_text("utf-8") for module in map(sys.modules.get, SETTINGS) if module)
     shown = {docs.code(row[0]) for row in docs.rows(docs.section(docs.page("operations.md"), "Settings"))}
     assert shown == set(re.findall(r"\"(EXAMLANE_\w+)\"", source))
 

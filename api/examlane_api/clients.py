@@ -217,9 +217,7 @@ def by_digest(
     return known.caller if known and fresh else None
 
 
-def _by_signature(
-    database: Database, keyring: Keyring | None, request: Signed, sent: str, now: datetime
-) -> Caller | None:
+def _by_signature(database: Database, keyring: Keyring | None, request: Signed, sent: str, now: datetime) -> Caller | None:
     parts = _parts(sent)
     known = _known(database, parts.get("client", ""), "rest", now)
     content = text_to_sign(request.method, request.target, parts.get("timestamp", ""), parts.get("nonce", ""), request.body)
@@ -249,9 +247,7 @@ def _known(database: Database, code: str, channel: str, now: datetime) -> _Known
     if row is None:
         return None
     key, role, departments, scopes, method, per_minute, name = row
-    caller = Caller(
-        code, role, channel, frozenset(json.loads(departments)), name, frozenset(json.loads(scopes)), per_minute
-    )
+    caller = Caller(code, role, channel, frozenset(json.loads(departments)), name, frozenset(json.loads(scopes)), per_minute)
     return _Known(key, caller, method, tuple(database.rows(KEYS, key, epoch(now))))
 
 

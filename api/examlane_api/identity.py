@@ -72,9 +72,7 @@ def session(hospital: Hospital, token: str, *, touch: bool = True) -> Caller | N
         return None
     if touch and epoch(now) - seen > 60:
         hospital.database.write(
-            lambda: hospital.database.rows(
-                "UPDATE staff_session SET seen_at = ? WHERE id = ? RETURNING id", epoch(now), key
-            )
+            lambda: hospital.database.rows("UPDATE staff_session SET seen_at = ? WHERE id = ? RETURNING id", epoch(now), key)
         )
     return Caller(login, role, "page", frozenset(json.loads(departments)), name)
 
@@ -88,9 +86,7 @@ def _start(database: Database, user: int, token: str, now: datetime) -> bool:
     """Write the session, unless other attempts locked the account in the meantime."""
     if not database.rows(ENTERED, user, epoch(now)):
         return False
-    database.insert(
-        StaffSession, token_hash=_digest(token), user=user, created_at=epoch(now), seen_at=epoch(now)
-    )
+    database.insert(StaffSession, token_hash=_digest(token), user=user, created_at=epoch(now), seen_at=epoch(now))
     return True
 
 

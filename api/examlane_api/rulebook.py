@@ -93,9 +93,7 @@ def checked(hospital: Hospital, draft: Draft) -> Version:
     return rules.checked(hospital.database, plugin.name, plugin.rules, table_of(hospital, draft))
 
 
-def propose(
-    hospital: Hospital, draft: Draft, reason: str, actor: Actor, key: RequestKey | None = None
-) -> KeptVersion:
+def propose(hospital: Hospital, draft: Draft, reason: str, actor: Actor, key: RequestKey | None = None) -> KeptVersion:
     """Propose a draft, to count from its day on when it is signed. Raises `NotFound`, `Refused` or `Conflict`."""
     plugin = plugin_of(hospital, draft.rule)
     version = rules.propose(
@@ -105,9 +103,7 @@ def propose(
     return rules.found(hospital.database, version.rule, version.version)
 
 
-def trial(
-    hospital: Hospital, wanted: Wanted, progress: trials.Progress = lambda done, of: None
-) -> Trial:
+def trial(hospital: Hospital, wanted: Wanted, progress: trials.Progress = lambda done, of: None) -> Trial:
     """Try drafts and profiles of one plugin together. Raises `NotFound` or `Refused`."""
     plugin_named(hospital, wanted.plugin)
     versions = [checked(hospital, draft) for draft in wanted.drafts]

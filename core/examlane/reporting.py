@@ -110,18 +110,14 @@ def verify_order(hospital: Hospital, number: str, actor: Actor, key: RequestKey 
     return status.of_order(hospital, number)
 
 
-def report_evidence(
-    hospital: Hospital, data: EvidenceData, actor: Actor, key: RequestKey | None = None
-) -> list[ItemStatus]:
+def report_evidence(hospital: Hospital, data: EvidenceData, actor: Actor, key: RequestKey | None = None) -> list[ItemStatus]:
     """Store a fact about a patient and re-judge all open items and booked visits it may concern."""
     patient = evidence.record(hospital.database, data, actor, hospital.clock.now(), key)
     booking.settle(hospital, patient, actor)
     return status.of_patient(hospital, patient)
 
 
-def report_payment(
-    hospital: Hospital, payment: PaymentData, actor: Actor, key: RequestKey | None = None
-) -> PaymentAnswer:
+def report_payment(hospital: Hospital, payment: PaymentData, actor: Actor, key: RequestKey | None = None) -> PaymentAnswer:
     """Store a payment, never refused; book at once unless others of the encounter are on their way."""
     notice = _notice(hospital)
     recorded = release.pay(hospital.database, hospital.settings, payment, actor, hospital.clock.now(), key, notice)
@@ -209,9 +205,7 @@ def _judgement(
     own = tuple(finding for finding in findings if finding.item == item.key)
     mine = tuple(gate for gate in gates if gate.answer.item == item.key)
     state = "unverified" if failed else state_of(own, item.confirmed, known)
-    payable = state == "accepted" and all(
-        isinstance(gate.answer, GateOpen) or gate.answer.payable for gate in mine
-    )
+    payable = state == "accepted" and all(isinstance(gate.answer, GateOpen) or gate.answer.payable for gate in mine)
     return Judgement(item.key, item.item.code, state, payable, own, mine)
 
 

@@ -87,9 +87,7 @@ def turn(hospital: Hospital, send: Send, open_lists: Open | None = None) -> Roun
     return Round(settled, expired, missed, suspended, asked, backfilled, reminded, sent)
 
 
-def run(
-    hospital: Hospital, send: Send, wait: Callable[[float], bool], open_lists: Open | None = None
-) -> None:
+def run(hospital: Hospital, send: Send, wait: Callable[[float], bool], open_lists: Open | None = None) -> None:
     """Turn until `wait(seconds)` says stop; idle turns wait, busy ones go on at once."""
     while not wait(0.5 if turn(hospital, send, open_lists).idle else 0.0):
         continue

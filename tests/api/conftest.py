@@ -85,9 +85,9 @@ class Site:
         return found
 
     def times(self, **query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.app.test_client().get(
-            "/api/v1/times", query_string=query, headers=self.authorization("his")
-        ).json["times"]
+        found: list[dict[str, Any]] = (
+            self.app.test_client().get("/api/v1/times", query_string=query, headers=self.authorization("his")).json["times"]
+        )
         return found
 
     def counts(self) -> dict[str, int]:

@@ -60,9 +60,7 @@ def document(site: Any, phase: str, examples: int) -> Any:
         ],
         "phases": {name: {"enabled": name == phase} for name in EXAMPLES},
     }
-    schema = schemathesis.openapi.from_url(
-        f"{address}/api/v1/openapi.json", config=SchemathesisConfig.from_dict(settings)
-    )
+    schema = schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json", config=SchemathesisConfig.from_dict(settings))
 
     @schema.auth(refresh_interval=None)  # each operation has its own caller
     class Authorized:

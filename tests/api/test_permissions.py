@@ -84,11 +84,17 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "order.change": ("POST", "/orders/O1/changes", {"note": "左侧"}),
     "order.refundable": ("GET", "/orders/O1/refundable", None),
     "refund.report": ("POST", "/refunds", {"order": "O1", "kind": "requested", "at": "2026-11-23T07:55:00+08:00"}),
-    "encounter.report": ("POST", "/encounters", {"encounter": "V-P1", "event": "admission", "ward": "内一",
-                                                 "at": "2026-11-23T07:50:00+08:00"}),
+    "encounter.report": (
+        "POST",
+        "/encounters",
+        {"encounter": "V-P1", "event": "admission", "ward": "内一", "at": "2026-11-23T07:50:00+08:00"},
+    ),
     "encounter.read": ("GET", "/encounters?number=V-P1", None),
-    "encounter.withdraw": ("POST", "/encounters/withdrawal", {"encounter": "V-P1", "event": "admission",
-                                                              "reason": "误操作"}),
+    "encounter.withdraw": (
+        "POST",
+        "/encounters/withdrawal",
+        {"encounter": "V-P1", "event": "admission", "reason": "误操作"},
+    ),
     "ward.read": ("GET", "/wards/内一/exams?day=2026-11-23", None),
     "ward.answer": ("POST", "/appointments/{US}/ward-answer", {"answer": "ready"}),
     "patient.merge": ("POST", "/patients/merges", {"keep": CARD, "merge": {"kind": "card", "value": "P2"}}),
@@ -116,8 +122,18 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "suspension.holiday": ("GET", "/suspensions/calendar", None),
     "suspension.read": ("GET", "/suspensions?department=US", None),
     # Check-up groups
-    "checkup.write": ("POST", "/checkups", {"number": "C1", "unit": "某单位", "items": [{"item": "US-THYROID"}],
-                      "quotas": {"N": 2}, "starts_on": "2026-11-24", "ends_on": "2026-11-25"}),
+    "checkup.write": (
+        "POST",
+        "/checkups",
+        {
+            "number": "C1",
+            "unit": "某单位",
+            "items": [{"item": "US-THYROID"}],
+            "quotas": {"N": 2},
+            "starts_on": "2026-11-24",
+            "ends_on": "2026-11-25",
+        },
+    ),
     "checkup.read": ("GET", "/checkups/C1", None),
     # Going live
     "external.report": ("POST", "/external/appointments", EXTERNAL),
@@ -150,9 +166,7 @@ def number(rest: Any) -> str:
         )
     )  # fmt: skip
     found: str = rest.booked("O1", patient="P1")["number"]
-    database.write(
-        lambda: desk.open_task(database, "no_time", "US", None, None, MORNING, timedelta(hours=4))
-    )
+    database.write(lambda: desk.open_task(database, "no_time", "US", None, None, MORNING, timedelta(hours=4)))
     return found
 
 
@@ -270,8 +284,6 @@ def test_a_registrar_cannot_save_in_the_matrix_even_with_a_token(rest: Any, staf
     assert rest.world.database.value("SELECT mode FROM department WHERE code = 'US'") == "automatic"
 
 
-def test_a_members_session_is_no_key_to_rest_and_a_clients_key_none_to_pages(
-    rest: Any, staff: Callable[..., Any]
-) -> None:
+def test_a_members_session_is_no_key_to_rest_and_a_clients_key_none_to_pages(rest: Any, staff: Callable[..., Any]) -> None:
     assert staff("administrator").client.get("/api/v1/departments").status_code == 401
     assert rest.app.test_client().get("/matrix", headers=rest.authorization("console")).status_code == 302

@@ -278,8 +278,9 @@ def test_list_works_before_there_is_a_hospital(command: Command) -> None:
 def test_list_as_json_is_one_list(command: Command, world: World) -> None:
     found = {one["name"]: one for one in json.loads(command("list", "--json").stdout)}
 
-    assert found["rehab"]["places"][0] | {"department": "SAMPLE", "stage": "on", "required": True} == (
-        found["rehab"]["places"][0]
+    assert (
+        found["rehab"]["places"][0] | {"department": "SAMPLE", "stage": "on", "required": True}
+        == (found["rehab"]["places"][0])
     )
 
 

@@ -63,8 +63,7 @@ class Fake:
 
     def _xml(self, exams: bool) -> bytes:
         named = "".join(
-            f"<c:identifier><c:kind>{kind}</c:kind><c:value>{value}</c:value></c:identifier>"
-            for kind, value in self.patient
+            f"<c:identifier><c:kind>{kind}</c:kind><c:value>{value}</c:value></c:identifier>" for kind, value in self.patient
         )
         if exams:
             done = f"<c:examination><c:itemCode>CT-HEAD</c:itemCode><c:startsAt>{SAID}</c:startsAt>"
@@ -195,9 +194,7 @@ def test_the_secret_comes_from_the_environment(make: Callable[..., Fake], monkey
     assert sent == ("Bearer sesame" if fake.kind == "rest" else "Basic TElTOnNlc2FtZQ==")
 
 
-@pytest.mark.parametrize(
-    "patient", [(("card", "C9999"),), (("id", "510"),), (("card", "C1001"), ("card", "C9999"))]
-)
+@pytest.mark.parametrize("patient", [(("card", "C9999"),), (("id", "510"),), (("card", "C1001"), ("card", "C9999"))])
 def test_an_answer_about_somebody_else_is_refused_whole(make: Callable[..., Fake], patient: Any) -> None:
     found = asked(make(patient=patient))
 
@@ -256,7 +253,9 @@ def test_a_time_without_offset_stays_unknown(make: Callable[..., Fake]) -> None:
 
 
 def test_a_document_type_is_not_read() -> None:
-    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">&a;</s:Envelope>'
+    bomb = (
+        b'<!DOCTYPE x [<!ENTITY a "aaaa">]><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">&a;</s:Envelope>'
+    )
     fake = Fake("soap", raw=bomb)
     fake.released.set()
     server = served(fake)

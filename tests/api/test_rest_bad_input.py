@@ -104,6 +104,7 @@ BODIES = {"/orders": ORDER, "/evidence": EVIDENCE, "/payments": PAYMENT, "/appoi
           "/departments/US/plugins/quiet": STAGE}  # fmt: skip
 STATE_ERRORS = (("/appointments", "starts_at"), ("/appointments", "group"))
 
+
 @pytest.fixture
 def unchanged(both: Any) -> Iterator[tuple[Any, Any]]:
     before = [site.counts() for site in both]
@@ -222,9 +223,7 @@ def test_a_bad_question_names_its_parameter(unchanged: Any, path: str, field: st
      "Bearer his.x\x00", "Bearer h\x00is.x", "Bearer " + "x" * 5000],
 )  # fmt: skip
 def test_whoever_is_not_known_gets_401(unchanged: Any, header: str) -> None:
-    answer = one_answer(
-        unchanged, lambda site: site.post("/payments", PAYMENT, caller="", key="bad", Authorization=header)
-    )
+    answer = one_answer(unchanged, lambda site: site.post("/payments", PAYMENT, caller="", key="bad", Authorization=header))
 
     assert (answer.status_code, answer.json["code"]) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"

@@ -76,9 +76,7 @@ def test_bad_input_is_named_and_nothing_is_written(rest: Any, path: str, body: d
         ("/checkups/C1/cancellation", {"reason": "合同终止"}),
     ],
 )
-def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(
-    rest: Any, path: str, body: dict[str, Any]
-) -> None:
+def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(rest: Any, path: str, body: dict[str, Any]) -> None:
     listed(rest, person(1))
     first = rest.post(path, body, key="again", caller="desk")
     before = rest.counts()

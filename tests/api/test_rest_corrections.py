@@ -82,9 +82,7 @@ def test_bad_input_is_named_and_nothing_is_written(rest: Any, path: str, body: d
         ("/refunds", {"order": "O1", "kind": "requested", "at": AT}),
     ],
 )
-def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(
-    rest: Any, path: str, body: dict[str, Any]
-) -> None:
+def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(rest: Any, path: str, body: dict[str, Any]) -> None:
     rest.booked("O1")
     first = rest.post(path, body, key="again")
     before = rest.counts()

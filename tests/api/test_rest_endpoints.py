@@ -217,9 +217,7 @@ def test_modes_and_stages_are_read_and_switched_with_who_and_when(rest: Any) -> 
         "manual", "console", "2026-11-23T08:00:00+08:00",
     )  # fmt: skip
     staged = rest.put("/departments/US/plugins/quiet", {"stage": "pilot", "pilot_percent": 30}, caller="console").json
-    assert [(each["plugin"], each["stage"], each["pilot_percent"]) for each in staged["plugins"]] == [
-        ("quiet", "pilot", 30)
-    ]
+    assert [(each["plugin"], each["stage"], each["pilot_percent"]) for each in staged["plugins"]] == [("quiet", "pilot", 30)]
     assert rest.get("/departments/US").json == staged
     assert [each["code"] for each in rest.get("/departments").json["departments"]] == ["US", "CT", "CLINIC"]
 

@@ -117,9 +117,7 @@ def test_a_list_has_lines(rest: Any) -> None:
 
 def test_an_execution_carries_its_instant(rest: Any) -> None:
     found = missed(rest)
-    answer = rest.post(
-        f"/appointments/{found['number']}/execution", {"state": "finished", "at": found["starts_at"]}
-    )
+    answer = rest.post(f"/appointments/{found['number']}/execution", {"state": "finished", "at": found["starts_at"]})
     assert answer.json["state"] == "fulfilled"
     evidence = rest.world.database.value("SELECT evidence FROM appointment_version ORDER BY id DESC LIMIT 1")
     assert '"happened_at"' in evidence

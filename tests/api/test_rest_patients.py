@@ -84,9 +84,7 @@ def test_refusals_say_why(rest: Any) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), [("/patients/merges", PAIR), ("/patients/updates", WEIGHT), RELATED])
-def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(
-    rest: Any, path: str, body: dict[str, Any]
-) -> None:
+def test_the_same_request_again_gets_the_same_answer_and_changes_nothing(rest: Any, path: str, body: dict[str, Any]) -> None:
     rest.booked("O1", patient="P1")
     rest.booked("O2", "CT-HEAD", patient="P2")
     first = rest.post(path, body, key="again")

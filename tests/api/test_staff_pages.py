@@ -165,9 +165,7 @@ def test_a_board_left_open_does_not_keep_a_session_alive(staff: Callable[..., An
 
 
 @pytest.mark.parametrize("path", ["/matrix/US/mode", "/matrix/US/plugins/quiet", "/logout", "/login"])
-def test_a_form_without_its_token_or_with_another_ones_is_refused(
-    rest: Any, staff: Callable[..., Any], path: str
-) -> None:
+def test_a_form_without_its_token_or_with_another_ones_is_refused(rest: Any, staff: Callable[..., Any], path: str) -> None:
     administrator, other = staff("administrator"), staff("administrator")
     other.open("/matrix")
     before = rest.counts()
@@ -210,9 +208,7 @@ def test_a_stage_is_saved_with_who_and_when(rest_on_each: Any) -> None:
         )
         assert answer.status_code == 422, change
     for version in ("-1", str(2**63), str(2**70)):
-        answer = client.post(
-            "/matrix/US/plugins/quiet", data=form | {"version": version}, headers={"HX-Request": "true"}
-        )
+        answer = client.post("/matrix/US/plugins/quiet", data=form | {"version": version}, headers={"HX-Request": "true"})
         assert answer.status_code == 409, version
     assert rest.counts() == before
     assert rest.world.database.row(row) == ("pilot", 25, "wang", 1)

@@ -26,9 +26,7 @@ def test_every_text_of_the_pages_has_its_english_and_nothing_else_is_translated(
     found = [message for _, _, message, *_ in extract_from_dir(str(HOME), SOURCES, {"**": {}})]
     used = {message if isinstance(message, str) else message[0] for message in found}
     known = {
-        message.id if isinstance(message.id, str) else message.id[0]: message.string
-        for message in catalogue()
-        if message.id
+        message.id if isinstance(message.id, str) else message.id[0]: message.string for message in catalogue() if message.id
     }
 
     assert used == set(known)

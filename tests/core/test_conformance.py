@@ -205,9 +205,7 @@ def test_a_gate_that_opens_when_a_fact_is_taken_away_is_found(faulty: Faulty) ->
         check("unknown_is_never_fine")
 
 
-def test_the_slowest_hook_is_reported_and_a_slow_one_is_not_kept(
-    faulty: Faulty, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_slowest_hook_is_reported_and_a_slow_one_is_not_kept(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     check = faulty()
     assert check("in_time").startswith("slowest: validate_order")
 

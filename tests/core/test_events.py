@@ -199,7 +199,9 @@ def test_kinds_are_switched_one_by_one(world: World) -> None:
     assert {row.peer for row in dead_letters.listed(world.database, subject_key="B")} == {"HIS", "RIS"}
 
 
-@pytest.mark.parametrize("address", ["", "ftp://ris", "http://", "ris/events", "javascript:alert(1)", "http://[", "http://ris:x"])
+@pytest.mark.parametrize(
+    "address", ["", "ftp://ris", "http://", "ris/events", "javascript:alert(1)", "http://[", "http://ris:x"]
+)
 def test_a_bad_address_is_named_and_nothing_changes(world: World, address: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         peers.change(world.database, "RIS", TESTER, world.clock.now(), address=address)

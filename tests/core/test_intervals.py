@@ -257,9 +257,7 @@ def test_a_choice_by_hand_that_breaks_a_distance_is_refused(hospital: Any) -> No
     thyroid = booked(world, order_and_pay(world, "US-THYROID"))
     head = booked(world, order_and_pay(world, "CT-HEAD"))
     with pytest.raises(Refused):
-        choosing.reschedule(
-            world.hospital, head.appointment, "CT-N", thyroid.starts_at + 2 * HOUR, TESTER, reason="sooner"
-        )
+        choosing.reschedule(world.hospital, head.appointment, "CT-N", thyroid.starts_at + 2 * HOUR, TESTER, reason="sooner")
 
 
 # Confirming and overriding
@@ -364,9 +362,7 @@ def test_exams_that_belong_together_are_one_visit_where_no_plugin_decides(databa
         "action": "hint", "zh": "合单", "en": "one visit",
         "data": {"relation": "merge", "first": {"item": "US-THYROID"}, "second": {"item": "US-HEART"}},
     }  # fmt: skip
-    rules.load(
-        world.database, "core", files.RuleSet((files.version("core", together),)), TESTER, world.clock.now()
-    )
+    rules.load(world.database, "core", files.RuleSet((files.version("core", together),)), TESTER, world.clock.now())
     order = order_and_pay(world, "US-THYROID", "US-HEART", "CT-HEAD")
     one, two, three = (booked(world, order, line) for line in (1, 2, 3))
     assert one.appointment == two.appointment != three.appointment

@@ -334,9 +334,7 @@ def test_a_rest_holds_only_in_its_direction() -> None:
 
 
 def glucose_and_strip(within_walk: int, strip_zone: str = "B", *, allowed: bool = True) -> dict[str, str]:
-    asked = request(
-        glucose("LAB"), visit("strip", ("NST", strip_zone, 20)), walking={("A", "B"): 5, ("B", "A"): 5}
-    )
+    asked = request(glucose("LAB"), visit("strip", ("NST", strip_zone, 20)), walking={("A", "B"): 5, ("B", "A"): 5})
     wall = Wall({("glucose", "LAB", MONDAY): ticks(*range(40)), ("strip", "NST", MONDAY): ticks(*range(60))})
     rules = ItineraryRules(within=[("strip", "glucose")] if allowed else [], within_walk=within_walk)
     found = plan(asked, wall, mode="stay", max_days=1, rules=rules, deadline=never)

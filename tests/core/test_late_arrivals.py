@@ -239,9 +239,7 @@ def test_a_rule_that_fails_leads_to_the_desk(world: World, house: House) -> None
     assert len(tasks(world)) == 1
 
 
-def test_a_second_try_finds_the_place_that_was_given_back_meanwhile_and_closes_the_task(
-    world: World, house: House
-) -> None:
+def test_a_second_try_finds_the_place_that_was_given_back_meanwhile_and_closes_the_task(world: World, house: House) -> None:
     number, decision = booked(world), house.decision
     house.decision = None
     comes(world, number)
@@ -275,9 +273,7 @@ def test_the_key_of_a_request_is_kept_with_either_answer(world: World, house: Ho
     assert world.database.value("SELECT count(*) FROM receipt") == 2
 
 
-def test_a_change_between_decision_and_writing_is_seen(
-    world: World, house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_between_decision_and_writing_is_seen(world: World, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another counter sends him to the desk while this one is about to do the same: one version, one task."""
     house.decision = None
     number = booked(world)

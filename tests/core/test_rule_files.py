@@ -187,9 +187,7 @@ def test_a_file_says_what_its_rules_are_about_or_its_name_does(package: Callable
          "written.one: there is no rule written.two"),
     ],
 )  # fmt: skip
-def test_a_plugin_with_a_faulty_file_is_broken_with_the_reason(
-    package: Callable[..., Any], text: str, reason: str
-) -> None:
+def test_a_plugin_with_a_faulty_file_is_broken_with_the_reason(package: Callable[..., Any], text: str, reason: str) -> None:
     found = Plugins()
     found.register("written", package(rules=text))
 

@@ -210,10 +210,7 @@ def test_of_two_who_sign_at_once_neither_signature_is_lost(world: World) -> None
         rules.approve(database, "kidney.severe", "2", role, Actor(f"{role} doctor", "page"), world.clock.now())
         database.close()
 
-    threads = [
-        threading.Thread(target=run, args=pair)
-        for pair in zip(databases, ("pharmacy", "radiology"), strict=True)
-    ]
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(databases, ("pharmacy", "radiology"), strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -54,9 +54,7 @@ def take_until_full(url: str) -> int:
     return mine
 
 
-def test_thirty_two_processes_take_exactly_the_last_fifty_seats(
-    database: Database, database_url: str, room: int
-) -> None:
+def test_thirty_two_processes_take_exactly_the_last_fifty_seats(database: Database, database_url: str, room: int) -> None:
     rows = [(room, "general", "2026-11-24", 1000 + n * 600, 1600 + n * 600, 10, 1) for n in range(5)]
     database.write(lambda: database.insert_many(Slot, rosters.SLOT_COLUMNS, rows))
     database.close()

@@ -18,9 +18,7 @@ from examlane.insight.trials import Change, Trial
 from examlane.rulebase import files
 from examlane.testing import DATA, World, small_hospital
 
-CONSENT = [
-    {**item, "attributes": '{"consent": true}'} if item["code"] == "US-HEART" else item for item in DATA["items"]
-]
+CONSENT = [{**item, "attributes": '{"consent": true}'} if item["code"] == "US-HEART" else item for item in DATA["items"]]
 
 
 @pytest.fixture
@@ -119,9 +117,7 @@ def test_gates_and_preparation_are_tried_with_what_was_known_then(world: World) 
 def test_what_the_doctor_had_confirmed_stays_confirmed(world: World) -> None:
     number = order(world, 50, metformin=True)
     confirmed = json.dumps({"kidney.metformin": ""})
-    world.database.write(
-        lambda: world.database.rows("UPDATE order_item SET confirmed = ? RETURNING id", confirmed)
-    )
+    world.database.write(lambda: world.database.rows("UPDATE order_item SET confirmed = ? RETURNING id", confirmed))
     trial = trials.run(world.hospital, Change("kidney", profiles={"metformin": "cn_48h"}))
 
     assert [(one.order, one.after.state) for one in trial.shown] == [(number, "accepted")]

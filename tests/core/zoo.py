@@ -46,9 +46,7 @@ def plugin(hook: str, behave: Behaviour) -> SimpleNamespace:
 
 HOOKS: Mapping[str, Callable[[Behaviour], Callable[..., Any]]] = {
     "validate_order": lambda behave: lambda order, patient, evidence, now, settings: behave(SimpleNamespace(**locals())),
-    "pre_booking_gate": lambda behave: (
-        lambda order, patient, evidence, now, settings: behave(SimpleNamespace(**locals()))
-    ),
+    "pre_booking_gate": lambda behave: lambda order, patient, evidence, now, settings: behave(SimpleNamespace(**locals())),
     "requirements": lambda behave: (
         lambda orders, patient, groups, evidence, now, settings: behave(SimpleNamespace(**locals()))
     ),

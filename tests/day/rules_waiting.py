@@ -26,9 +26,7 @@ class Waiting(Day):
     def choose_policy(self, minutes: int) -> None:
         database, now = self.world.database, epoch(self.now())
         policy.set_policy(database, "US", {"cancelled_seat_delay_minutes": minutes}, TESTER, now)
-        database.write(
-            lambda: database.insert(Peer, code="GATEWAY", event_types='["patient.message"]', created_at=now)
-        )
+        database.write(lambda: database.insert(Peer, code="GATEWAY", event_types='["patient.message"]', created_at=now))
 
     @rule(data=st.data(), days=st.integers(1, 5))
     def take_a_later_day(self, data: st.DataObject, days: int) -> None:

@@ -25,7 +25,6 @@ NINE = MORNING + timedelta(hours=25)
 AUTOMATIC, EXTERNAL = DepartmentMode.AUTOMATIC, DepartmentMode.EXTERNAL
 
 
-
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     found = small_hospital(database_url)

@@ -26,9 +26,7 @@ def world(database_url: str) -> Iterator[World]:
     found = small_hospital(database_url, planning_window=timedelta())
     database = found.database
     database.write(
-        lambda: database.insert(
-            Peer, code="GATEWAY", event_types='["patient.message"]', created_at=epoch(MORNING) - 1
-        )
+        lambda: database.insert(Peer, code="GATEWAY", event_types='["patient.message"]', created_at=epoch(MORNING) - 1)
     )
     yield found
     assert invariants.check(database, clock=found.clock) == []
@@ -133,9 +131,7 @@ def test_the_next_try_may_be_said_and_must_lie_ahead(world: World) -> None:
     call = failed(world)
     with pytest.raises(InvalidInput):
         call_list.result(world.hospital, call.id, "not_reached", TESTER, next_try_at=world.clock.now())
-    call_list.result(
-        world.hospital, call.id, "not_reached", TESTER, next_try_at=world.clock.now() + timedelta(minutes=7)
-    )
+    call_list.result(world.hospital, call.id, "not_reached", TESTER, next_try_at=world.clock.now() + timedelta(minutes=7))
     world.clock.advance(timedelta(minutes=7))
 
     assert [(each.id, each.misses) for each in calls(world)] == [(call.id, 1)]

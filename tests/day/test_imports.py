@@ -154,9 +154,7 @@ def test_the_history_of_exams_is_taken_once(world: World) -> None:
 def test_a_bad_line_of_the_history_says_why(world: World, cells: dict[str, str], code: str) -> None:
     usual = {"number": "H1", "patient": "card=P1", "patient_name": "患者甲", "items": "CT-HEAD"}
     usual["starts_at"] = "2026-11-20 09:00"
-    tally = imports.run(
-        world.hospital, "history", [Line(2, {**usual, **cells})], Options("RIS", world.clock.now()), TESTER
-    )
+    tally = imports.run(world.hospital, "history", [Line(2, {**usual, **cells})], Options("RIS", world.clock.now()), TESTER)
 
     assert refusals(tally) == [(2, code)]
     assert world.database.value("SELECT count(*) FROM past_examination") == 0
@@ -214,9 +212,7 @@ def test_what_a_complete_list_leaves_out_is_missing_there(world: World) -> None:
     assert world.database.value("SELECT count(*) FROM desk_task WHERE closed_at IS NULL") == 0
 
 
-@pytest.mark.parametrize(
-    "options", [{"system": "R I S"}, {"system": "A" * 17}, {"complete": True}, {"system": ""}]
-)
+@pytest.mark.parametrize("options", [{"system": "R I S"}, {"system": "A" * 17}, {"complete": True}, {"system": ""}])
 def test_options_that_make_no_sense_are_refused_before_anything_is_read(world: World, options: dict[str, Any]) -> None:
     before = counted(world)
     with pytest.raises(InvalidInput):

@@ -40,9 +40,7 @@ def order(world: World, number: str, *items: str, prices: tuple[str, ...] = (), 
         encounter=EncounterData(f"V-{patient}", EncounterClass.OUTPATIENT, campus="N"),
         ordering_department="CLINIC",
         ordered_at=world.clock.now(),
-        lines=tuple(
-            OrderLine(line, item, price=prices[line - 1] if prices else "") for line, item in enumerate(items, 1)
-        ),
+        lines=tuple(OrderLine(line, item, price=prices[line - 1] if prices else "") for line, item in enumerate(items, 1)),
     )
     reporting.submit_order(world.hospital, data, TESTER)
 

@@ -270,9 +270,7 @@ DAYS = date(2026, 11, 23)
 def test_the_evening_message_never_comes_after_the_last_meal_nor_at_night(
     hours: int, lead: int, starts: int, booked_before: int, evening_hour: int, quiet_from: int, quiet_until: int
 ) -> None:
-    policy = DepartmentPolicy(
-        evening_reminder_hour=evening_hour, quiet_from_hour=quiet_from, quiet_until_hour=quiet_until
-    )
+    policy = DepartmentPolicy(evening_reminder_hour=evening_hour, quiet_from_hour=quiet_from, quiet_until_hour=quiet_until)
     period = CALENDAR.instant(DAYS, starts * 30)
     steps = [{"fasting_hours": hours, "lead_minutes": lead, "text": {"zh": "", "en": ""}}]
     told_at = period - timedelta(minutes=booked_before)

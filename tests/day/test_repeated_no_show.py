@@ -38,9 +38,7 @@ def setting(world: World, **values: Any) -> None:
 
 def misses(world: World, item: str = "US-THYROID", patient: str = "P1", **more: Any) -> str:
     """A patient is booked and does not come; returns the number of the visit."""
-    order = world.order(
-        item, patient=patient, confirmed=("core.repeated_order",), confirm_reason="复查", **more
-    )
+    order = world.order(item, patient=patient, confirmed=("core.repeated_order",), confirm_reason="复查", **more)
     world.pay(order)
     number = str(world.item(f"{order}/1").appointment)
     world.clock.set(status.appointment(world.hospital, number).ends_at + timedelta(minutes=30))

@@ -201,9 +201,7 @@ def test_what_is_only_held_is_given_up(world: World) -> None:
 def test_moved_by_the_patient_or_promised_for_today_is_moved_all_the_same_and_flagged(world: World) -> None:
     order, other = book(world, "P1"), book(world, "P2")
     choosing.reschedule(world.hospital, world.item(f"{order}/1").appointment, "US-N", at(9, days=1), TESTER)
-    choosing.reschedule(
-        world.hospital, world.item(f"{other}/1").appointment, "US-N", at(9), TESTER, by_patient=False
-    )
+    choosing.reschedule(world.hospital, world.item(f"{other}/1").appointment, "US-N", at(9), TESTER, by_patient=False)
     found = suspend(world, down("", group="US-N", until=at(12, days=1)))
 
     flags = {one.appointment: one.flags for one in outcomes(world, found)}

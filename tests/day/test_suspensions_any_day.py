@@ -65,9 +65,7 @@ def after(world: World, order: str, appointment: str, afterwards: str) -> None:
 def nobody_is_lost(world: World, number: str) -> None:
     found = reading.get(world.hospital, number)
     assert found.state == "applied"
-    open_tasks = {
-        row[0] for row in world.database.rows("SELECT appointment_id FROM desk_task WHERE closed_at IS NULL")
-    }
+    open_tasks = {row[0] for row in world.database.rows("SELECT appointment_id FROM desk_task WHERE closed_at IS NULL")}
     for one in outcomes(world, found):
         assert one.outcome in ("moved", "moved_along", "suspended", "kept", "released")
         if one.outcome in ("suspended", "kept"):

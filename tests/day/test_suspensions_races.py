@@ -62,9 +62,7 @@ def test_a_patient_who_cancels_meanwhile_is_not_moved(world: World, monkeypatch:
 def test_a_patient_who_moves_away_meanwhile_stays_where_he_went(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     order = book(world, "P1", "US-HEART")
     number = world.item(f"{order}/1").appointment
-    meanwhile(
-        monkeypatch, partial(choosing.reschedule, world.hospital, number, "US-N", at(9, days=2), TESTER)
-    )
+    meanwhile(monkeypatch, partial(choosing.reschedule, world.hospital, number, "US-N", at(9, days=2), TESTER))
 
     assert whole_group(world).outcomes == {"gone": 1}
     assert world.item(f"{order}/1").starts_at == at(9, days=2)
@@ -214,9 +212,7 @@ def test_patients_who_book_move_and_cancel_while_it_is_applied_break_nothing(wor
     assert "pending" not in found.outcomes
 
 
-def test_one_that_is_ended_while_it_is_applied_moves_nobody_any_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_is_ended_while_it_is_applied_moves_nobody_any_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = [book(world, f"P{number}", "US-HEART") for number in range(2)]
 
     def take_back() -> None:

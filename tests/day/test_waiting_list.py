@@ -336,9 +336,7 @@ def test_an_entry_ends_by_itself(world: World, then: str, reason: str) -> None:
     if then == "cancel":
         changes.cancel(world.hospital, number, TESTER, reason="不需要了")
     else:
-        world.database.write(
-            lambda: world.database.rows("UPDATE waiting_entry SET until_day = '2026-11-22' RETURNING id")
-        )
+        world.database.write(lambda: world.database.rows("UPDATE waiting_entry SET until_day = '2026-11-22' RETURNING id"))
     backfill.turn(world.hospital)
 
     found = waitlist.entry_of(world.database, entry)
@@ -434,9 +432,7 @@ def test_of_eight_who_accept_the_same_time_at_once_exactly_one_has_it(database_u
     world.hospital.close()
 
 
-PEOPLE = st.lists(
-    st.tuples(st.integers(0, 4), st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=5
-)
+PEOPLE = st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=5)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))

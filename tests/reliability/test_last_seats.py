@@ -20,9 +20,7 @@ FULL = {
 }
 
 
-def test_exactly_fifty_are_booked_and_the_rest_explained(
-    database_url: str, children: Callable[..., list[Any]]
-) -> None:
+def test_exactly_fifty_are_booked_and_the_rest_explained(database_url: str, children: Callable[..., list[Any]]) -> None:
     world = small_hospital(database_url, data=FULL, days=1)
     assert world.database.value("SELECT sum(capacity) FROM slot") == SEATS
     bookers = children(database_url, PROCESSES, days=1)

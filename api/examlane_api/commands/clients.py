@@ -24,7 +24,9 @@ def clients() -> None:
 @click.argument("code")
 @click.option("--name", default="")
 @click.option(
-    "--role", type=click.Choice(["integration", "registrar", "administrator", "approver"]), default="integration",
+    "--role",
+    type=click.Choice(["integration", "registrar", "administrator", "approver"]),
+    default="integration",
     show_default=True,
 )
 @click.option("--department", multiple=True, help="As for users; may be repeated.")

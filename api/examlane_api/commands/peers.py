@@ -69,9 +69,7 @@ def set_(code: str, address: str | None, event: tuple[str, ...], all_events: boo
     """Change a peer; a pause after failures ends."""
     here = hospital()
     kinds = event if event or all_events else None
-    kept.change(
-        here.database, code, ACTOR, here.clock.now(), address=address, event_types=kinds, timeout_seconds=timeout
-    )
+    kept.change(here.database, code, ACTOR, here.clock.now(), address=address, event_types=kinds, timeout_seconds=timeout)
     click.echo(f"{code} changed")
 
 

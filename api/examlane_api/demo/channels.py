@@ -161,8 +161,7 @@ def _order(body: Mapping[str, Any]) -> dict[str, Any]:
         for name, fact in body["context"].items()
     ]
     items = [
-        {"line": line["line"], "itemCode": line["item"], "confirmed": {"code": line["confirmed"]}}
-        for line in body["items"]
+        {"line": line["line"], "itemCode": line["item"], "confirmed": {"code": line["confirmed"]}} for line in body["items"]
     ]
     order = {
         "orderNo": body["number"],

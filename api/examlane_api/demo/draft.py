@@ -19,9 +19,7 @@ MINUTES_TO_PAY = (3, 25)
 class Draft:
     """Collects what is sent and what must come of it."""
 
-    def __init__(
-        self, number: int, dice: random.Random, catalogue: Catalogue, start: datetime, arrives: int
-    ) -> None:
+    def __init__(self, number: int, dice: random.Random, catalogue: Catalogue, start: datetime, arrives: int) -> None:
         self.dice = dice
         self.arrives = arrives
         self.messages: list[tuple[int, str, dict[str, Any]]] = []

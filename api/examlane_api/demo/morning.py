@@ -30,9 +30,7 @@ Step = Callable[[], None]
 class Morning:
     """One morning: a queue of things to do at instants, and the worker turning every minute."""
 
-    def __init__(
-        self, demonstration: Demonstration, address: str, send: Send, starts: datetime, ends: datetime
-    ) -> None:
+    def __init__(self, demonstration: Demonstration, address: str, send: Send, starts: datetime, ends: datetime) -> None:
         self.surprises = Surprises()
         self._hospital = demonstration.hospital
         self._clock = demonstration.clock
@@ -84,8 +82,7 @@ class Morning:
     def _left(self) -> int:
         return int(
             self._hospital.database.value(
-                "SELECT (SELECT count(*) FROM event WHERE sent_at IS NULL AND dead = 0) "
-                "+ (SELECT count(*) FROM booking_due)"
+                "SELECT (SELECT count(*) FROM event WHERE sent_at IS NULL AND dead = 0) + (SELECT count(*) FROM booking_due)"
             )
         )
 

@@ -68,9 +68,7 @@ def page(
 ) -> Response:  # fmt: skip
     """A searchset. `following` is the cursor of the next page, if there is one."""
     here = f"{base}/{name}"
-    entries = [
-        {"fullUrl": f"{here}/{each['id']}", "resource": each, "search": {"mode": "match"}} for each in resources
-    ]
+    entries = [{"fullUrl": f"{here}/{each['id']}", "resource": each, "search": {"mode": "match"}} for each in resources]
     links = [{"relation": "self", "url": _link(here, [*used, *([(CURSOR, cursor)] if cursor else [])])}]
     if following:
         links.append({"relation": "next", "url": _link(here, [*used, (CURSOR, following)])})

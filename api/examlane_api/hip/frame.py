@@ -316,4 +316,3 @@ def to_text(root: etree._Element) -> str:
 def texts(problems: Sequence[tuple[str, Text]]) -> str:
     """Problems as one sentence of paths and words."""
     return "；".join(f"{path}：{words.zh}" if path else words.zh for path, words in problems)
-

@@ -222,4 +222,3 @@ def _refusal(error: ExamlaneError) -> tuple[Detail, ...]:
         place = f"（{error.pointer}）" if error.pointer else ""
         return (Detail(error.code, f"{error.text.zh}{place}"),)
     return (Detail("try_again", "请稍后重发"),)
-

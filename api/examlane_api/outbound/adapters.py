@@ -31,9 +31,7 @@ class Adapter(Protocol):
         """Deliver a message. Raises `Undelivered`."""
 
 
-def adapters(
-    hospital: Hospital, keyring: Keyring | None, siu_profiles: Mapping[str, SiuProfile]
-) -> Mapping[str, Adapter]:
+def adapters(hospital: Hospital, keyring: Keyring | None, siu_profiles: Mapping[str, SiuProfile]) -> Mapping[str, Adapter]:
     """An adapter for each kind of peer but platforms, which are told by their profiles."""
     poster = Poster(hospital.clock, keyring)
     return {

@@ -39,9 +39,7 @@ class Gateway:
 
     def _report(self, message: Message, state: str, reason: str) -> None:
         try:
-            call_list.report(
-                self._hospital, message.subject_key, state, Actor(message.peer, "gateway"), reason=reason
-            )
+            call_list.report(self._hospital, message.subject_key, state, Actor(message.peer, "gateway"), reason=reason)
         except NotFound:  # a message that nothing here waits for
             return
 

@@ -91,9 +91,7 @@ def _columns(department: str, day: date, rooms: list[Any], first: int) -> list[S
     for row in hospital().database.rows(CLAIMS, day.isoformat(), department):
         blocks[row[0]].append(_block(row, items[row[2]], first))
     return [
-        SimpleNamespace(
-            name=_word(name, english), load=round(100 * taken / seats) if seats else None, blocks=blocks[name]
-        )
+        SimpleNamespace(name=_word(name, english), load=round(100 * taken / seats) if seats else None, blocks=blocks[name])
         for name, english, taken, seats, _, _ in rooms
     ]
 

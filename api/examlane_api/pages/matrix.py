@@ -91,8 +91,7 @@ def _plugins() -> list[SimpleNamespace]:
         if name != CORE
     ]
     broken = [
-        SimpleNamespace(name=name, title=name, version="", broken=reason)
-        for name, reason in sorted(found.broken.items())
+        SimpleNamespace(name=name, title=name, version="", broken=reason) for name, reason in sorted(found.broken.items())
     ]
     return loaded + broken
 

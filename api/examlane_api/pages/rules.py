@@ -269,9 +269,7 @@ def _draft(name: str, based_on: str) -> Draft:
     if table is None:
         abort(404)
     changes: dict[str, Any] = {
-        field: text
-        for field in WRITTEN
-        if (text := request.form.get(field, "").strip()) and text != table.get(field)
+        field: text for field in WRITTEN if (text := request.form.get(field, "").strip()) and text != table.get(field)
     }
     if parameters := _parameters(table):
         changes["parameters"] = parameters
@@ -309,4 +307,3 @@ def _seal(tried: list[Any]) -> str:
 
 def _is_sealed(seal: str, tried: list[Any]) -> bool:
     return hmac.compare_digest(seal.encode(), _seal(tried).encode())
-

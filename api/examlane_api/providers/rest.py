@@ -88,9 +88,12 @@ class RestProvider:
         key = secret(self._config)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         address = f"{self._config.address.rstrip('/')}/{what}"
-        with session() as line, line.post(
-            address, json=body, headers=headers, timeout=self._config.limit, allow_redirects=False, stream=True
-        ) as answer:
+        with (
+            session() as line,
+            line.post(
+                address, json=body, headers=headers, timeout=self._config.limit, allow_redirects=False, stream=True
+            ) as answer,
+        ):
             if answer.status_code != 200:
                 raise Unanswered(f"status {answer.status_code}")
             content: bytes = answer.raw.read(LARGEST + 1, decode_content=True)

@@ -46,9 +46,7 @@ def blueprint(name: str, description: str) -> Blueprint:
     return made
 
 
-def operation(
-    name: str, *, writes: bool = False, tagged: bool = False, expects: bool = False
-) -> Callable[[View], View]:
+def operation(name: str, *, writes: bool = False, tagged: bool = False, expects: bool = False) -> Callable[[View], View]:
     """Name the operation of an endpoint in the permission file; an endpoint without one is denied to all.
 
     `writes`: it asks for an Idempotency-Key. `tagged`: its answer has the version as ETag. `expects`: it heeds If-Match.

@@ -70,9 +70,7 @@ def _booked(name: str, body: dict[str, Any], *, hold: bool) -> Mapping[str, Any]
         allow_department(name, facts.department_of(hospital().database, key))
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        made = choosing.book(
-            hospital(), body["items"], body["group"], body["starts_at"], actor(), key, hold=hold
-        )
+        made = choosing.book(hospital(), body["items"], body["group"], body["starts_at"], actor(), key, hold=hold)
         return answers().appointment(made)
 
     return write(name, body, act)

@@ -80,9 +80,7 @@ class DocumentedBlueprint(Blueprint):
         return doc
 
 
-def described(
-    view: Callable[..., Any], permission: str, *, writes: bool, tagged: bool, expects: bool
-) -> Callable[..., Any]:
+def described(view: Callable[..., Any], permission: str, *, writes: bool, tagged: bool, expects: bool) -> Callable[..., Any]:
     """Document the permission that an endpoint asks for, and the headers that it takes and answers."""
     parameters = [KEY] * writes + [IF_MATCH] * expects
     answered = {**(ETAG if tagged else {}), **(REPLAYED if writes else {})}

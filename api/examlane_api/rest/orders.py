@@ -100,9 +100,7 @@ def validate_order(body: dict[str, Any]) -> Mapping[str, Any]:
 def submit_order(body: dict[str, Any]) -> Mapping[str, Any]:
     """Submit an order; each item is answered on its own, booked at once where it may be."""
     data = order_data(body)
-    return write(
-        "order.submit", body, lambda key: answers().items(reporting.submit_order(hospital(), data, actor(), key))
-    )
+    return write("order.submit", body, lambda key: answers().items(reporting.submit_order(hospital(), data, actor(), key)))
 
 
 @blp.route("/orders", methods=["GET"])
@@ -153,9 +151,7 @@ def payable(number: str) -> Mapping[str, Any]:
 @operation("order.verify", writes=True)
 def verify_order(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """The ward has verified an inpatient's order: it may be booked."""
-    return write(
-        "order.verify", body, lambda key: answers().items(reporting.verify_order(hospital(), number, actor(), key))
-    )
+    return write("order.verify", body, lambda key: answers().items(reporting.verify_order(hospital(), number, actor(), key)))
 
 
 @blp.route("/evidence", methods=["POST"])

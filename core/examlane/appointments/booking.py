@@ -103,9 +103,7 @@ def _of_number(hospital: Hospital, number: str) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def _commit_rest(
-    hospital: Hospital, plan: Plan, cancelled: int, actor: Actor, key: RequestKey | None
-) -> tuple[int, ...]:
+def _commit_rest(hospital: Hospital, plan: Plan, cancelled: int, actor: Actor, key: RequestKey | None) -> tuple[int, ...]:
     patient = str(plan.snapshot.patient.id)
     receipts.keep(hospital.database, key, "patient", patient, epoch(hospital.clock.now()))
     desk.close_offer(hospital.database, cancelled, actor.name, hospital.clock.now())
@@ -140,9 +138,7 @@ def _leave_to_worker(hospital: Hospital, patient: int) -> None:
     def postpone() -> None:
         tried = jobs.postpone(hospital.database, patient, epoch(now) + RETRY_SECONDS)
         if tried == GIVE_UP_AFTER:
-            desk.open_task(
-                hospital.database, "conflict_repeated", "", patient, None, now, hospital.settings.desk_deadline
-            )
+            desk.open_task(hospital.database, "conflict_repeated", "", patient, None, now, hospital.settings.desk_deadline)
 
     hospital.database.write(postpone)
 
@@ -224,9 +220,7 @@ def _follow_gates(hospital: Hospital, plan: Plan, actor: Actor) -> None:
         after = "booked" if covered and kept else "tentative"
         if after != visit.state:
             reason = "gate open again" if covered else "gate closed again"
-            visits.change_state(
-                hospital.database, visit.id, visit.version, visit.state, after, actor, now, reason=reason
-            )
+            visits.change_state(hospital.database, visit.id, visit.version, visit.state, after, actor, now, reason=reason)
 
 
 def _barred(plan: Plan, item: OpenItem, now: datetime) -> bool:
@@ -249,9 +243,7 @@ def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> 
     if visit.replaces:
         return _replan(hospital, plan, visit, actor, preparation, decided)
     extra = visit.explanation["code"] == EXTRA
-    place = places.bind(
-        database, catalogue, visit.option, visit.starts_at, None if extra else seats, visit.segments
-    )
+    place = places.bind(database, catalogue, visit.option, visit.starts_at, None if extra else seats, visit.segments)
     if extra:
         visits.add_seats(database, place, actor, now, "emergency")
     booking = visits.Booking(
@@ -269,9 +261,7 @@ def _book(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor) -> 
     return visits.create(database, catalogue, place, booking, actor, now)[0]
 
 
-def _replan(
-    hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor, preparation: str, decided: str
-) -> int:
+def _replan(hospital: Hospital, plan: Plan, visit: PlannedVisit, actor: Actor, preparation: str, decided: str) -> int:
     database, catalogue, now = hospital.database, plan.snapshot.catalogue, hospital.clock.now()
     kept, *others = visit.replaces
     for other in others:

@@ -57,9 +57,7 @@ def confirm(hospital: Hospital, number: str, actor: Actor, key: RequestKey | Non
     return _change(hospital, number, "booked", actor, key, reason="confirmed")
 
 
-def release(
-    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None
-) -> AppointmentStatus:
+def release(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None) -> AppointmentStatus:
     """Give back what is held. Raises `Conflict` for what is held no longer, or for an order that is to be reissued."""
     current = status.appointment(hospital, number)
     if current.state != "held" or _awaits_another_order(hospital, current):
@@ -272,9 +270,7 @@ def expire_holds(hospital: Hospital, actor: Actor) -> int:
     return sum(_expired(hospital, number, actor, "hold ended", "cancelled") for (number,) in rows)
 
 
-def _expired(
-    hospital: Hospital, number: str, actor: Actor, reason: str, items_left: str, task: str = ""
-) -> bool:
+def _expired(hospital: Hospital, number: str, actor: Actor, reason: str, items_left: str, task: str = "") -> bool:
     try:
         _change(hospital, number, "expired", actor, None, reason=reason, items_left=items_left, task=task)
     except Conflict:  # another worker was faster, or somebody gave it up in this very moment

@@ -42,14 +42,16 @@ class Place:
         return max(segment.end_at for segment in self.segments)
 
     def seats(self) -> list[tuple[int, int]]:
-        return [
-            (slot.id, need.seats) for segment in self.segments for need, rows in segment.claims for slot in rows
-        ]
+        return [(slot.id, need.seats) for segment in self.segments for need, rows in segment.claims for slot in rows]
 
 
 def bind(
-    database: Database, catalogue: Catalogue, option: VisitOption, starts_at: datetime,
-    audiences: Sequence[Audience] | None, segments: Sequence[datetime] = (),
+    database: Database,
+    catalogue: Catalogue,
+    option: VisitOption,
+    starts_at: datetime,
+    audiences: Sequence[Audience] | None,
+    segments: Sequence[datetime] = (),
 ) -> Place:
     """Choose resources for every segment, a random one among the equally free; raises `SlotTaken`.
 
@@ -65,7 +67,10 @@ def bind(
 
 
 def _bind_segment(
-    database: Database, catalogue: Catalogue, segment: Segment, starts: Sequence[int],
+    database: Database,
+    catalogue: Catalogue,
+    segment: Segment,
+    starts: Sequence[int],
     audiences: Sequence[Audience] | None,
 ) -> BoundSegment:
     for begins in starts:
@@ -77,7 +82,11 @@ def _bind_segment(
 
 
 def _free(
-    database: Database, catalogue: Catalogue, need: Need, minutes: int, start: int,
+    database: Database,
+    catalogue: Catalogue,
+    need: Need,
+    minutes: int,
+    start: int,
     audiences: Sequence[Audience] | None,
 ) -> tuple[SlotRow, ...]:
     size = catalogue.groups[need.group].slice_minutes

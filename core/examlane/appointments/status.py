@@ -164,9 +164,7 @@ def _name_appointments(hospital: Hospital, item: int, gates: Sequence[dict[str, 
             gate["next_action"] = {"zh": action["zh"] + where.zh, "en": action["en"] + where.en}
 
 
-def _item(
-    row: Sequence[Any], gates: list[dict[str, Any]], booked: AppointmentStatus | None
-) -> ItemStatus:
+def _item(row: Sequence[Any], gates: list[dict[str, Any]], booked: AppointmentStatus | None) -> ItemStatus:
     _, key, line, code, name, english, state, reason, payment, findings, fills, order, _ordering, department, _ = row
     said = json.loads(findings)
     # An active appointment's own state says more than the item's: checked in, examined, not come.

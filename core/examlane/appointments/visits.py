@@ -77,7 +77,13 @@ def add_seats(database: Database, place: Place, actor: Actor, now: datetime, rea
 
 
 def create(
-    database: Database, catalogue: Catalogue, place: Place, booking: Booking, actor: Actor, now: datetime, *,
+    database: Database,
+    catalogue: Catalogue,
+    place: Place,
+    booking: Booking,
+    actor: Actor,
+    now: datetime,
+    *,
     number: str = "",
 ) -> tuple[int, str]:
     """Claim the seats and write a new appointment; returns its id and number. Inside a write transaction."""
@@ -276,15 +282,19 @@ def _version(
     )  # fmt: skip
     kind = event_kind(before, after)
     audit.record(database, actor, kind, "appointment", number, at, version=version, reason=reason)
-    payload = {
-        "appointment": number,
-        "version": version,
-        "state": after,
-        "department": department,
-        "starts_at": instant(start).isoformat(),
-        "ends_at": instant(end).isoformat(),
-        "reason": reason,
-    } | ({"silent": True} if silent else {}) | _in_queue(database, appointment, after)
+    payload = (
+        {
+            "appointment": number,
+            "version": version,
+            "state": after,
+            "department": department,
+            "starts_at": instant(start).isoformat(),
+            "ends_at": instant(end).isoformat(),
+            "reason": reason,
+        }
+        | ({"silent": True} if silent else {})
+        | _in_queue(database, appointment, after)
+    )
     events.emit(database, "appointment", number, kind, payload, at)
     outbound.told(database, outbound.Change(appointment, number, version, before, after, department, reason), at)
 

@@ -191,9 +191,7 @@ def _back(hospital: Hospital, department: str, at: datetime, actor: Actor, reaso
     )  # fmt: skip
 
 
-def _paused(
-    hospital: Hospital, department: str, kind: str, since: datetime, actor: Actor, reason: str
-) -> None:
+def _paused(hospital: Hospital, department: str, kind: str, since: datetime, actor: Actor, reason: str) -> None:
     """Tell the desk once, and every peer, that no-shows of a department wait."""
     database, now = hospital.database, hospital.clock.now()
     hour = f"{since.astimezone(hospital.settings.zone):%H:%M}"

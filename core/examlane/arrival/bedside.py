@@ -82,9 +82,7 @@ def report(
     return executing.report(hospital, str(running), said, actor, key)
 
 
-def _start(
-    hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey | None, *, asked: bool
-) -> int:
+def _start(hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey | None, *, asked: bool) -> int:
     """Make the visit of an exam that begins; `asked`: it has not begun yet, and a closed gate stops it."""
     patient = hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", key_of_item)
     if patient is None:

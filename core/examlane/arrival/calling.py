@@ -149,9 +149,7 @@ def ready(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None 
     return _to(hospital, number, "checked_in", actor, key, "ready")
 
 
-def undo(
-    hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str
-) -> AppointmentStatus:
+def undo(hospital: Hospital, number: str, actor: Actor, key: RequestKey | None = None, *, reason: str) -> AppointmentStatus:
     """Take back a check-in, a call or a deferral that was reported by mistake; never once the exam has begun."""
     current = status.appointment(hospital, number)
     if current.state not in BACK:
@@ -171,9 +169,7 @@ def _to(
         if undone and current.state != undone:
             raise Conflict("not_undoable", CANNOT_BE_UNDONE)
         states.check(current.state, after)
-        hospital.database.write(
-            partial(_write, hospital, current, after, actor, key, reason, ready_at, bool(undone))
-        )
+        hospital.database.write(partial(_write, hospital, current, after, actor, key, reason, ready_at, bool(undone)))
         return current.id
 
     return changes.by_id(hospital, changes.tried(attempt))
@@ -186,9 +182,7 @@ def _write(
     database, now = hospital.database, hospital.clock.now()
     receipts.keep(database, key, "appointment", current.number, epoch(now))
     patients.touch(database, current.patient)
-    visits.change_state(
-        database, current.id, current.version, current.state, after, actor, now, reason=reason
-    )
+    visits.change_state(database, current.id, current.version, current.state, after, actor, now, reason=reason)
     database.rows("UPDATE appointment SET ready_at = ? WHERE id = ? RETURNING id", maybe_epoch(ready_at), current.id)
     if undone and current.state == "called_absent":
         database.rows(BACK_AGAIN, dump(_places(hospital, current)[:-1]), current.id)

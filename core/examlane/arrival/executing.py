@@ -95,9 +95,7 @@ def _exams(hospital: Hospital, current: AppointmentStatus) -> list[Exam]:
     return [Exam(item, key, outcome, bool(elsewhere)) for item, key, outcome, elsewhere in rows]
 
 
-def _attempt(
-    hospital: Hospital, number: str, said: ExecutionReport, actor: Actor, key: RequestKey | None
-) -> int:
+def _attempt(hospital: Hospital, number: str, said: ExecutionReport, actor: Actor, key: RequestKey | None) -> int:
     current = status.appointment(hospital, number)
     exams = _exams(hospital, current)
     target = changes.EXECUTION[said.state]

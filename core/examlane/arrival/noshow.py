@@ -182,9 +182,7 @@ def _withdrawn(
     to_come = current.ends_at + grace(hospital, current.department) > now
     if to_come and database.value(HELD, current.id) and not database.value(OVERLAPPING, current.id):
         return _back_in(hospital, current, "booked", actor, why, "{}")
-    visits.change_state(
-        database, current.id, current.version, current.state, "cancelled", actor, now, reason=why
-    )
+    visits.change_state(database, current.id, current.version, current.state, "cancelled", actor, now, reason=why)
     for item in current.items:
         for (opened,) in database.rows(OPEN_AGAIN, item):
             desk.close_tasks(database, opened, "", actor.name, now)
@@ -208,9 +206,7 @@ def _came_after_all(
     return status.appointment(hospital, current.number)
 
 
-def _back_in(
-    hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, reason: str, evidence: str
-) -> None:
+def _back_in(hospital: Hospital, current: AppointmentStatus, after: str, actor: Actor, reason: str, evidence: str) -> None:
     """A no-show was none: the visit serves its items again, and nothing that followed from it stays."""
     database, now = hospital.database, hospital.clock.now()
     if database.value(ELSEWHERE, current.id):
@@ -228,9 +224,7 @@ def _back_in(
     repeated.forget(hospital, current, actor)
 
 
-def _arrived_late(
-    hospital: Hospital, current: AppointmentStatus, actor: Actor, key: RequestKey | None
-) -> AppointmentStatus:
+def _arrived_late(hospital: Hospital, current: AppointmentStatus, actor: Actor, key: RequestKey | None) -> AppointmentStatus:
     decision, failure = _decide(hospital, current, arrived=True)
 
     def allowed(now: AppointmentStatus) -> None:
@@ -275,9 +269,7 @@ def _rebooked_today(hospital: Hospital, current: AppointmentStatus) -> int:
     return int(hospital.database.value(REBOOKED_TODAY, current.patient, current.department, epoch(midnight)))
 
 
-def _decide(
-    hospital: Hospital, current: AppointmentStatus, *, arrived: bool = False
-) -> tuple[NoShowDecision | None, str]:
+def _decide(hospital: Hospital, current: AppointmentStatus, *, arrived: bool = False) -> tuple[NoShowDecision | None, str]:
     """The first answer of the department's chain; a failing plugin leaves it to the desk."""
     now = hospital.clock.now()
     state = snapshot.read(hospital.database, hospital.catalogues, current.patient, now)
@@ -322,9 +314,7 @@ def _write(
     if arrived:
         reason = decision.code if decision else ""
         audit.record(database, actor, "appointment.late", "appointment", current.number, epoch(now), reason=reason)
-    database.rows(
-        "UPDATE appointment SET no_show = ? WHERE id = ? RETURNING id", dump(_as_data(decision)), current.id
-    )
+    database.rows("UPDATE appointment SET no_show = ? WHERE id = ? RETURNING id", dump(_as_data(decision)), current.id)
     _tell_desk(hospital, current, decision, actor, arrived)
 
 

@@ -115,9 +115,7 @@ def behind(entries: Iterable[Entry], absent: str, places: int, now: int) -> tupl
     return (*at, min(tails, default=0) - 1)
 
 
-def expected(
-    waiting: Sequence[Entry], busy: Sequence[Entry], rooms: int, now: int, cleaning_minutes: int
-) -> list[int]:
+def expected(waiting: Sequence[Entry], busy: Sequence[Entry], rooms: int, now: int, cleaning_minutes: int) -> list[int]:
     """When each of those who wait may expect to be called (UTC seconds), rooms taking the next one as they come free."""
     free = [0] * max(1, rooms)
     for one in sorted(busy, key=lambda each: (each.state != "in_progress", each.since)):

@@ -201,9 +201,7 @@ def _active(database: Database, patient: int, department: str, now: datetime) ->
     return [row[0] for row in rows]
 
 
-def _restrict(
-    hospital: Hospital, current: AppointmentStatus, policy: DepartmentPolicy, counted: Sequence[str]
-) -> None:
+def _restrict(hospital: Hospital, current: AppointmentStatus, policy: DepartmentPolicy, counted: Sequence[str]) -> None:
     database, now = hospital.database, hospital.clock.now()
     until = now + timedelta(days=policy.restriction_days)
     key = database.insert(
@@ -254,4 +252,3 @@ def _restriction(
         maybe_instant(appealed_at), decision, decision_reason, maybe_instant(decided_at), decided_by,
         patients.masked(name), patient,
     )  # fmt: skip
-

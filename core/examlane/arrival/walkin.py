@@ -98,9 +98,7 @@ def come(
     return Arrived(patient, tuple(here), tuple(refused))
 
 
-def _each(
-    acts: Sequence[Act], key: RequestKey | None
-) -> tuple[list[AppointmentStatus], list[tuple[str, Refused]]]:
+def _each(acts: Sequence[Act], key: RequestKey | None) -> tuple[list[AppointmentStatus], list[tuple[str, Refused]]]:
     """Do what can be done, each in a transaction of its own; the first one keeps the request's key."""
     here: list[AppointmentStatus] = []
     refused: list[tuple[str, Refused]] = []
@@ -165,9 +163,7 @@ def _move_to_today(hospital: Hospital, number: str, actor: Actor, key: RequestKe
         if current.state not in ("booked", "tentative"):
             raise Conflict("state_conflict", NOTHING)
 
-    return choosing.take_next(
-        hospital, number, actor, key, explanation=CAME_TODAY, allowed=allowed, arrived=True
-    )
+    return choosing.take_next(hospital, number, actor, key, explanation=CAME_TODAY, allowed=allowed, arrived=True)
 
 
 def _another_day(hospital: Hospital, starts_at: datetime) -> Conflict:
@@ -216,9 +212,7 @@ def _admit(hospital: Hospital, key_of_item: str, actor: Actor, key: RequestKey |
 # Emergencies
 
 
-def emergency(
-    hospital: Hospital, data: EmergencyData, actor: Actor, key: RequestKey | None = None
-) -> tuple[str, Arrived]:
+def emergency(hospital: Hospital, data: EmergencyData, actor: Actor, key: RequestKey | None = None) -> tuple[str, Arrived]:
     """Examine a patient before order, payment and identity: a provisional order that the real one later replaces.
 
     Returns the provisional order's number. It has a temporary patient, is released at once, and takes the next place, a

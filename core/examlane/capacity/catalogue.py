@@ -178,9 +178,7 @@ class Catalogue:
             SERVICES, self.item_id(code)
         ):
             place = self.groups[group]
-            view = ServiceView(
-                code, group, place.campus, place.zone, minutes, place.slice_minutes, BookingMode(mode)
-            )
+            view = ServiceView(code, group, place.campus, place.zone, minutes, place.slice_minutes, BookingMode(mode))
             entries.append(
                 ServiceEntry(
                     view, json.loads(extra), low, high, sex, weight,

@@ -62,9 +62,7 @@ class Slots:
                         self._taken[row.id] += need.seats
                 return
 
-    def _run(
-        self, need: Need, minutes: int, start: int, audiences: Sequence[Audience], day: date
-    ) -> list[SlotRow]:
+    def _run(self, need: Need, minutes: int, start: int, audiences: Sequence[Audience], day: date) -> list[SlotRow]:
         """The slots of one resource that cover a stretch, or none."""
         resources = self._catalogue.resources(need.group)
         rows = self(slots.open_on(self._database, resources, day, audiences, {}), resources, day)

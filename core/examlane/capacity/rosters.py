@@ -298,9 +298,7 @@ def _on_grid(shift: Shift, minute: int) -> int:
     return shift.starts + -(-(minute - shift.starts) // shift.slice_minutes) * shift.slice_minutes
 
 
-def _slots(
-    calendar: Calendar, resource: int, day: date, stretches: Iterable[Shift]
-) -> dict[Key, NewSlot]:
+def _slots(calendar: Calendar, resource: int, day: date, stretches: Iterable[Shift]) -> dict[Key, NewSlot]:
     midnight = epoch(calendar.midnight(day))
     found: dict[Key, NewSlot] = {}
     for starts, ends, capacity, audience, size in stretches:

@@ -101,9 +101,7 @@ def _marks(values: Sequence[int]) -> str:
     return ", ".join("?" for _ in values)
 
 
-def first_open(
-    database: Database, resources: Sequence[int], audiences: Sequence[Audience], not_before: int
-) -> int | None:
+def first_open(database: Database, resources: Sequence[int], audiences: Sequence[Audience], not_before: int) -> int | None:
     """The start of the first slot with a free seat on any of the resources, in whole UTC seconds.
 
     One index look-up a resource, whatever the horizon and however full the calendar is.

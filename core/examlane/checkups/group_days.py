@@ -133,9 +133,7 @@ def move(
     return read(hospital, number)
 
 
-def swap(
-    hospital: Hospital, number: str, person: int, other: int, actor: Actor, key: RequestKey | None = None
-) -> Group:
+def swap(hospital: Hospital, number: str, person: int, other: int, actor: Actor, key: RequestKey | None = None) -> Group:
     """Let two people exchange their group days, in one transaction: both or none."""
     contract = contracts.still_open(hospital, number)
 

@@ -59,9 +59,7 @@ def _active(hospital: Hospital, appointment: int) -> list[str]:
     return [key for (key,) in rows]
 
 
-def _ends(
-    hospital: Hospital, state: Snapshot, current: AppointmentStatus, remaining: Sequence[str]
-) -> tuple[int, ...]:
+def _ends(hospital: Hospital, state: Snapshot, current: AppointmentStatus, remaining: Sequence[str]) -> tuple[int, ...]:
     """The new ends of the segments; as they are where the rules no longer make one visit of what remains."""
     times = hospital.database.rows(SEGMENTS, current.id)
     items = [item for item in state.items if item.key in remaining]

@@ -68,9 +68,7 @@ class ItemChange:
     item: ItemStatus
 
 
-def change(
-    hospital: Hospital, changed: OrderChange, actor: Actor, key: RequestKey | None = None
-) -> list[ItemChange]:
+def change(hospital: Hospital, changed: OrderChange, actor: Actor, key: RequestKey | None = None) -> list[ItemChange]:
     """Change an order, ask the rules anew, and say of each item what it meant.
 
     Raises `NotFound`, `InvalidInput` with every field at fault, `Conflict` when it is stale, an exam has begun, or the

@@ -79,9 +79,7 @@ def _answer(item: ItemStatus, visit: str | None) -> Refundable:
     return Refundable(item.key, True, "refundable", YES)
 
 
-def report(
-    hospital: Hospital, refund: RefundData, actor: Actor, key: RequestKey | None = None
-) -> list[ItemStatus]:
+def report(hospital: Hospital, refund: RefundData, actor: Actor, key: RequestKey | None = None) -> list[ItemStatus]:
     """Store a refund as a fact; what it concerns leaves its visit, or comes back when the refund is withdrawn.
     Of an item that was never paid, or of which something newer was reported already, it is only stored.
 
@@ -93,9 +91,7 @@ def report(
 
     def attempt() -> int:
         chosen = _chosen(hospital, refund)
-        state = snapshot.read(
-            hospital.database, hospital.catalogues, chosen[0].patient, hospital.clock.now()
-        )
+        state = snapshot.read(hospital.database, hospital.catalogues, chosen[0].patient, hospital.clock.now())
         valid = [row for row in chosen if not _is_late(hospital, refund, row)]
         going = _going(hospital, state, valid) if refund.kind != WITHDRAWN else []
         hospital.database.write(partial(_write, hospital, state, refund, chosen, valid, going, actor, key))
@@ -149,9 +145,7 @@ def _write(
     for row in valid:
         _settle_item(hospital, refund, row, actor)
     for gone in going:
-        leaving.write(
-            hospital, gone, actor, reason=PAYMENT[refund.kind], outcome="left", after="cancelled"
-        )
+        leaving.write(hospital, gone, actor, reason=PAYMENT[refund.kind], outcome="left", after="cancelled")
     jobs.mark_due(database, state.patient.id, epoch(now))
     lines = [row.line for row in chosen]
     audit.record(database, actor, f"refund.{refund.kind}", "order", refund.order, epoch(now), lines=lines)

@@ -207,9 +207,7 @@ def _withdraw(
         now = epoch(hospital.clock.now())
         over = [row for row in chosen if not until or (row.ends_at or 0) <= now]
         going = _going(hospital, state, over)
-        hospital.database.write(
-            partial(_write, hospital, state, order, chosen, going, until, actor, key, why, reason)
-        )
+        hospital.database.write(partial(_write, hospital, state, order, chosen, going, until, actor, key, why, reason))
         return patient
 
     patient = changes.tried(attempt)
@@ -279,11 +277,8 @@ def _keep_places(hospital: Hospital, chosen: Sequence[Line], until: int, actor: 
             continue
         assert row.version is not None
         assert row.visit_state is not None
-        visits.change_state(
-            database, appointment or 0, row.version, row.visit_state, "held", actor, now, reason=why
-        )
+        visits.change_state(database, appointment or 0, row.version, row.visit_state, "held", actor, now, reason=why)
         database.rows(
             "UPDATE appointment SET hold_expires_at = ? WHERE id = ? RETURNING id", min(until, row.ends_at or until),
             appointment,
         )  # fmt: skip
-

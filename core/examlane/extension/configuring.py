@@ -81,9 +81,7 @@ def set_settings(
             "position": before.position if position is None else position,
         }
         if row is None:
-            database.insert(
-                DepartmentPlugin, department=key, plugin=plugin, changed_by=actor.name, changed_at=now, **after
-            )
+            database.insert(DepartmentPlugin, department=key, plugin=plugin, changed_by=actor.name, changed_at=now, **after)
         else:
             changed = database.rows(
                 "UPDATE department_plugin SET settings = ?, required = ?, position = ?, changed_by = ?, changed_at = ?, "

@@ -79,9 +79,7 @@ class Rollout:
             name: files.book(here.of(name, plugin.rules), plugin.rules.choices, here.chosen.get(name, {}), day)
             for name, plugin in plugins.loaded.items()
         }
-        self.modes = {
-            code: DepartmentMode(mode) for code, mode in database.rows("SELECT code, mode FROM department")
-        }
+        self.modes = {code: DepartmentMode(mode) for code, mode in database.rows("SELECT code, mode FROM department")}
         self.switches: dict[str, list[Switch]] = defaultdict(list)
         for department, plugin, stage, percent, required, settings in database.rows(SWITCHES):
             self.switches[department].append(
@@ -132,9 +130,7 @@ class Rollout:
     def missing(self, department: str, patient: int) -> str:
         """The required plugin that does not count for this patient, or nothing. It closes automatic booking."""
         for switch in self.switches.get(department, ()):
-            if switch.required and not (
-                switch.plugin in self._plugins.loaded and self._counts(switch, department, patient)
-            ):
+            if switch.required and not (switch.plugin in self._plugins.loaded and self._counts(switch, department, patient)):
                 return switch.plugin
         return ""
 
@@ -174,9 +170,7 @@ class Rollouts:
         current = self._current
         day = now.astimezone(ZoneInfo(self._common["time_zone"])).date()
         if current is None or (current.version, current.day) != (version, day):
-            current = self._current = Rollout(
-                self._database, self._plugins, version, day, self._salt, self._common
-            )
+            current = self._current = Rollout(self._database, self._plugins, version, day, self._salt, self._common)
         return current
 
 

@@ -249,8 +249,7 @@ def choices(database: Database, plugin: str, shipped: RuleSet) -> list[Chosen]:
     rows = database.rows("SELECT choice, profile, chosen_by, chosen_at FROM rule_choice WHERE plugin = ?", plugin)
     made = {name: (profile, by, at) for name, profile, by, at in rows}
     return [
-        Chosen(plugin, name, choice, *made.get(name, (choice.default, "", None)))
-        for name, choice in shipped.choices.items()
+        Chosen(plugin, name, choice, *made.get(name, (choice.default, "", None))) for name, choice in shipped.choices.items()
     ]
 
 
@@ -281,9 +280,7 @@ def choose(
     database.write(store)
 
 
-def _may_approve(
-    state: str, given: Sequence[Approval], author: str, role: str, wanted: Sequence[str], actor: Actor
-) -> None:
+def _may_approve(state: str, given: Sequence[Approval], author: str, role: str, wanted: Sequence[str], actor: Actor) -> None:
     if state != PROPOSED:
         raise Conflict("already_active", Text("该版本已生效", "this version counts already"))
     if role not in wanted:
@@ -294,9 +291,7 @@ def _may_approve(
         raise Refused("four_eyes", Text("须由另一人签字", "another person must sign"), "/role")
 
 
-def _insert(
-    database: Database, plugin: str, version: Version, state: str, reason: str, actor: Actor, now: datetime
-) -> int:
+def _insert(database: Database, plugin: str, version: Version, state: str, reason: str, actor: Actor, now: datetime) -> int:
     return database.insert(
         RuleVersion, plugin=plugin, rule=version.rule, version=version.version,
         valid_from=version.valid_from.isoformat(), valid_to=version.valid_to.isoformat() if version.valid_to else None,
@@ -305,11 +300,13 @@ def _insert(
     )  # fmt: skip
 
 
-def _version(
-    rule: str, version: str, valid_from: str, valid_to: str | None, profile: str, content: str
-) -> Version:
+def _version(rule: str, version: str, valid_from: str, valid_to: str | None, profile: str, content: str) -> Version:
     return Version(
-        rule, version, date.fromisoformat(valid_from), maybe_day(valid_to), json.loads(profile),
+        rule,
+        version,
+        date.fromisoformat(valid_from),
+        maybe_day(valid_to),
+        json.loads(profile),
         files.plain(json.loads(content)),
     )
 

@@ -30,6 +30,7 @@ NOT_ASKED = "no longer in shadow"
 DIFFERENCES = """SELECT hook, created_at, live, shadow FROM shadow_decision
 WHERE department = ? AND plugin = ? AND differs = 1 ORDER BY id DESC LIMIT ?"""
 
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A decision that would have been another one, as JSON data; `at` in UTC seconds."""
@@ -92,9 +93,7 @@ def differences(database: Database, department: str, plugin: str, limit: int) ->
     return [Difference(hook, at, json.loads(live), json.loads(said)) for hook, at, live, said in rows]
 
 
-def _ask(
-    dispatcher: Dispatcher, link: Link, department: str, hook: str, stored: str, availability: AvailabilityFor
-) -> Any:
+def _ask(dispatcher: Dispatcher, link: Link, department: str, hook: str, stored: str, availability: AvailabilityFor) -> Any:
     """What the plugin says, as JSON data: a list of its one answer, or a failure."""
     try:
         arguments = _from_data(hook, json.loads(stored))

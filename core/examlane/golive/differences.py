@@ -85,9 +85,7 @@ def _compare(hospital: Hospital, department: str) -> bool:
         if not found:
             database.rows(CLOSE, epoch(now), SYSTEM.name, TASK, department)
         elif not database.row(OPEN, TASK, department):
-            desk.open_task(
-                database, TASK, department, None, None, now, hospital.settings.desk_deadline, reason=WORDS
-            )
+            desk.open_task(database, TASK, department, None, None, now, hospital.settings.desk_deadline, reason=WORDS)
         audit.record(database, SYSTEM, "external.compare", "department", department, epoch(now), differences=len(found))
 
     database.write(tell)

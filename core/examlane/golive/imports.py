@@ -140,9 +140,7 @@ def _keep(hospital: Hospital, tally: Tally, *, finished: bool) -> None:
         hospital.database.write(lambda: hospital.database.rows(REPORT, dump(content), now, tally.id))
 
 
-def _take(
-    hospital: Hospital, kind: str, line: Line, options: Options, actor: Actor, tally: Tally, seen: set[str]
-) -> None:
+def _take(hospital: Hospital, kind: str, line: Line, options: Options, actor: Actor, tally: Tally, seen: set[str]) -> None:
     tally.read += 1
     try:
         result = _taken(hospital, kind, line, options, actor, seen)

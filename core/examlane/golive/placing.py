@@ -71,9 +71,7 @@ def _usual_group(catalogue: Catalogue, department: str, codes: Sequence[str]) ->
     return next((group.code for group in catalogue.groups_of(department)), "")
 
 
-def _place(
-    catalogue: Catalogue, group: str, starts_at: datetime, ends_at: datetime, run: Sequence[SlotRow]
-) -> Place:
+def _place(catalogue: Catalogue, group: str, starts_at: datetime, ends_at: datetime, run: Sequence[SlotRow]) -> Place:
     view = catalogue.groups[group]
     need = Need(view.role, group)
     segment = Segment("exam", int((ends_at - starts_at) / timedelta(minutes=1)), (need,))

@@ -206,9 +206,7 @@ def _understood(hospital: Hospital, report: Report, before: dict[str, Any], pati
     return _Told(report, wanted, starts_at, ends_at, content)
 
 
-def _act(
-    hospital: Hospital, told: _Told, patient: int, row: Sequence[Any] | None, actor: Actor, terms: Terms
-) -> Received:
+def _act(hospital: Hospital, told: _Told, patient: int, row: Sequence[Any] | None, actor: Actor, terms: Terms) -> Received:
     """Bring our appointment to what is told, and keep the report."""
     problems = _Problems(terms)
     if hospital.database.value(standins.MODE, told.wanted.department) != DepartmentMode.EXTERNAL:
@@ -243,9 +241,7 @@ class _Problems:
         self.found.append(code)
 
 
-def _current(
-    hospital: Hospital, report: Report, patient: int, row: Sequence[Any] | None
-) -> AppointmentStatus | None:
+def _current(hospital: Hospital, report: Report, patient: int, row: Sequence[Any] | None) -> AppointmentStatus | None:
     """Our appointment that stands for the told one: linked before, or named by our number, unless it is over."""
     number = _number(hospital, row[2] if row else None) or report.appointment
     if not number:
@@ -263,9 +259,7 @@ def _is_history(hospital: Hospital, told: _Told) -> bool:
     return told.report.state == "executed" and calendar.day_of(told.starts_at) < calendar.day_of(hospital.clock.now())
 
 
-def _created(
-    hospital: Hospital, told: _Told, patient: int, actor: Actor, problems: _Problems
-) -> tuple[int | None, str]:
+def _created(hospital: Hospital, told: _Told, patient: int, actor: Actor, problems: _Problems) -> tuple[int | None, str]:
     database, now, catalogue = hospital.database, hospital.clock.now(), hospital.catalogues.current()
     if standins.taken(database, told.wanted.keys):
         problems.note("already_booked_here")

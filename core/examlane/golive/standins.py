@@ -94,9 +94,7 @@ def _encounter(database: Database, number: str, patient: int) -> int:
     number = number or f"@{patient}"
     row = database.row("SELECT id, patient_id FROM encounter WHERE number = ?", number)
     if row is None:
-        return database.insert(
-            Encounter, number=number, patient=patient, encounter_class=EncounterClass.OUTPATIENT.value
-        )
+        return database.insert(Encounter, number=number, patient=patient, encounter_class=EncounterClass.OUTPATIENT.value)
     if row[1] != patient:
         raise Conflict("encounter_of_another_patient", OTHER_PATIENT, "/encounter")
     return int(row[0])
@@ -109,9 +107,7 @@ def _order(database: Database, name: str, patient: int, encounter: int, departme
     )
 
 
-def _line(
-    database: Database, catalogue: Catalogue, name: str, order: int, patient: int, code: str, now: datetime
-) -> int:
+def _line(database: Database, catalogue: Catalogue, name: str, order: int, patient: int, code: str, now: datetime) -> int:
     line = 1 + (database.value("SELECT max(line) FROM order_item WHERE order_id = ?", order) or 0)
     return database.insert(
         OrderItem, key=f"{name}/{line}", order=order, patient=patient, line=line, item=catalogue.item_id(code),

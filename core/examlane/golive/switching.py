@@ -91,9 +91,7 @@ def _plugins(hospital: Hospital, department: str) -> list[Obstacle]:
     return found or ([] if counting else [Obstacle("no_plugin", department)])
 
 
-def switch(
-    hospital: Hospital, department: str, mode: DepartmentMode, actor: Actor, version: int | None = None
-) -> Switched:
+def switch(hospital: Hospital, department: str, mode: DepartmentMode, actor: Actor, version: int | None = None) -> Switched:
     """Switch a department's mode, with what belongs to it; running it again finishes what was interrupted.
 
     To external: every future appointment is exported, kept and left in place as the other system's. From external: what

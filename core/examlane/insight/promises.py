@@ -124,8 +124,10 @@ EXISTS (SELECT 1 FROM withheld_seat w WHERE w.freed_id = f.id AND w.ended_at IS 
     ),
     Invariant(
         "offer_open",
-        Text("有效的候补通知对应仍暂缓的时间，同一时间只给一人",
-             "what an open offer offers is still withheld, and a freed time was given to one at most"),
+        Text(
+            "有效的候补通知对应仍暂缓的时间，同一时间只给一人",
+            "what an open offer offers is still withheld, and a freed time was given to one at most",
+        ),
         """SELECT 'offer ' || o.id FROM offer o JOIN freed_time f ON f.id = o.freed_id
 WHERE (o.state = 'open' AND f.state <> 'open') OR (o.state = 'accepted' AND (f.state <> 'given' OR EXISTS
 (SELECT 1 FROM offer p WHERE p.freed_id = o.freed_id AND p.state = 'accepted' AND p.id <> o.id)))""",

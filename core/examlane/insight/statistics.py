@@ -115,9 +115,7 @@ def figures(
     return [found[key].figures(key[1], key[0]) for key in sorted(found)]
 
 
-def _tallies(
-    database: Database, since: str, until: str, departments: Sequence[str]
-) -> dict[tuple[str, str], _Tally]:
+def _tallies(database: Database, since: str, until: str, departments: Sequence[str]) -> dict[tuple[str, str], _Tally]:
     found: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
     names = ("visits", "automatic", "examined", "no_show", "cancelled", "moved")
     condition, values = where(("a.day >= ?", since), ("a.day <= ?", until), ("a.department IN", tuple(departments)))

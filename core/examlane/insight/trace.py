@@ -137,9 +137,7 @@ def _versions(hospital: Hospital, items: Iterable[ItemStatus]) -> Iterable[Decid
     appointments = {item.appointment.id: item.appointment.number for item in items if item.appointment}
     for key, number in appointments.items():
         for version, state, start, at, actor, reason, evidence in hospital.database.rows(VERSIONS, key):
-            yield DecidedVersion(
-                number, version, state, instant(start), instant(at), actor, reason, json.loads(evidence)
-            )
+            yield DecidedVersion(number, version, state, instant(start), instant(at), actor, reason, json.loads(evidence))
 
 
 def _outcome(hospital: Hospital, plan: Plan, number: str) -> Iterable[Outcome]:

@@ -173,9 +173,7 @@ def _replay_all(
     trial.replayed = len(found)
 
 
-def _replay(
-    hospital: Hospital, trial: Trial, order: int, departments: Sequence[str], sides: Sequence[_Side]
-) -> None:
+def _replay(hospital: Hospital, trial: Trial, order: int, departments: Sequence[str], sides: Sequence[_Side]) -> None:
     try:
         asked = _Asked.read(hospital, order)
     except (ValueError, KeyError, TypeError):
@@ -316,4 +314,3 @@ def _of_gates(gates: Iterable[GateAnswer]) -> Iterable[Said]:
 def _of_preparation(steps: Iterable[Preparation]) -> Iterable[Said]:
     for one in steps:
         yield Said("preparation", one.code, one.text, f"{one.lead} {one.fasting_hours}")
-

@@ -200,9 +200,7 @@ class Providers:
         wanted = _wanted(database, self.configured(database), patient, fresh, now)
         return self.gather(wanted, identifiers, now)
 
-    def gather(
-        self, wanted: Mapping[Config, Sequence[str]], identifiers: Sequence[Identifier], now: datetime
-    ) -> Gathered:
+    def gather(self, wanted: Mapping[Config, Sequence[str]], identifiers: Sequence[Identifier], now: datetime) -> Gathered:
         """Ask all at the same time, each within its limit; answers are checked, and what makes no sense is unknown."""
         started = time.monotonic()
         asked = []
@@ -268,9 +266,7 @@ def known_facts(database: Database, patient: int) -> Mapping[str, Fact]:
     }
 
 
-def newest(
-    facts: Mapping[str, Fact], others: Mapping[str, Fact], at: datetime | None = None
-) -> Mapping[str, Fact]:
+def newest(facts: Mapping[str, Fact], others: Mapping[str, Fact], at: datetime | None = None) -> Mapping[str, Fact]:
     """Of each fact the newest of two sources; the first one's count as observed at `at` where they do not say when."""
     if not others:
         return facts
@@ -286,9 +282,7 @@ def newest(
 # Checking and keeping
 
 
-def _facts(
-    told: Any, kinds: Mapping[str, str], asked: Sequence[str], now: datetime
-) -> tuple[dict[str, Fact], str]:
+def _facts(told: Any, kinds: Mapping[str, str], asked: Sequence[str], now: datetime) -> tuple[dict[str, Fact], str]:
     """The facts that make sense, and what is wrong with the others."""
     if not isinstance(told, Mapping):
         return {}, "nonsense"
@@ -345,6 +339,4 @@ def _keep_exam(database: Database, catalogue: Catalogue, patient: int, provider:
     item = catalogue.item_id(exam.item)
     start, end = epoch(exam.starts_at), epoch(exam.ends_at)
     if not database.row(HAD, patient, item, start, provider):
-        database.insert(
-            PastExamination, patient=patient, item=item, start_at=start, end_at=end, source=provider
-        )
+        database.insert(PastExamination, patient=patient, item=item, start_at=start, end_at=end, source=provider)

@@ -33,9 +33,7 @@ class EvidenceData:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record(
-    database: Database, evidence: EvidenceData, actor: Actor, now: datetime, key: RequestKey | None = None
-) -> int:
+def record(database: Database, evidence: EvidenceData, actor: Actor, now: datetime, key: RequestKey | None = None) -> int:
     """Store a fact; returns the patient's id. Raises `NotFound` for an unknown patient, `InvalidInput` for bad times."""
     if (evidence.observed_at - now).total_seconds() > 300:
         raise InvalidInput([("/observed_at", Text("时间在将来", "observed in the future"))])

@@ -265,9 +265,7 @@ def _insert_line(
     )  # fmt: skip
 
 
-def _carry_payment(
-    database: Database, order: OrderData, settings: Settings, encounter_class: str, now: datetime
-) -> None:
+def _carry_payment(database: Database, order: OrderData, settings: Settings, encounter_class: str, now: datetime) -> None:
     """What was paid for an item of the replaced order is paid for the same exam of this one."""
     rule = settings.release[encounter_class] == "paid"
     for line in order.lines:

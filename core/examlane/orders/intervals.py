@@ -38,9 +38,7 @@ def waivable(rule: IntervalRule, urgent: bool) -> bool:
     return rule.severity is Severity.CONFIRM or (urgent and rule.urgent_override)
 
 
-def distances(
-    rules: Iterable[IntervalRule], new: Iterable[ExamItem], others: Iterable[ExamItem]
-) -> list[Distance]:
+def distances(rules: Iterable[IntervalRule], new: Iterable[ExamItem], others: Iterable[ExamItem]) -> list[Distance]:
     """The paired rules that apply between any of the new items and any of the others, in either direction."""
     known = list(others)
     fresh = list(new)
@@ -55,9 +53,7 @@ def distances(
     return found
 
 
-def windows(
-    distance: Distance, other: Examination, length: timedelta, calendar: Calendar, span: Window
-) -> list[Window]:
+def windows(distance: Distance, other: Examination, length: timedelta, calendar: Calendar, span: Window) -> list[Window]:
     """The starts within a span that a distance forbids a new visit of some length, as open stretches."""
     rule = distance.rule
     if rule.relation in TOGETHER:

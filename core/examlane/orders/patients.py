@@ -66,9 +66,7 @@ def problems(data: PatientData, today: date) -> list[tuple[str, Text]]:
     return found
 
 
-def _citizen_problems(
-    data: PatientData, pointer: str, card: tuple[date, Sex] | None, today: date
-) -> list[tuple[str, Text]]:
+def _citizen_problems(data: PatientData, pointer: str, card: tuple[date, Sex] | None, today: date) -> list[tuple[str, Text]]:
     if card is None or card[0] > today:
         return [(pointer, WRONG_NUMBER)]
     born, sex = card

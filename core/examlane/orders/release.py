@@ -102,9 +102,7 @@ def pay(
     return database.write(store)
 
 
-def adopt(
-    database: Database, order: str, settings: Settings, now: datetime, notice: Notice | None = None
-) -> None:
+def adopt(database: Database, order: str, settings: Settings, now: datetime, notice: Notice | None = None) -> None:
     """Let payments that came before their order count for the lines they name; inside a write transaction."""
     waiting = database.rows(
         "SELECT id, lines, amount, settlement, paid_at, source FROM payment WHERE order_number = ? "
@@ -182,9 +180,7 @@ def verify(database: Database, order: str, actor: Actor, now: datetime, key: Req
     return database.write(store)
 
 
-def _insert(
-    database: Database, payment: PaymentData, item: int | None, source: str, part: Decimal | None = None
-) -> None:
+def _insert(database: Database, payment: PaymentData, item: int | None, source: str, part: Decimal | None = None) -> None:
     amount = payment.amount if part is None else str(part)
     database.insert(
         Payment, order_number=payment.order, order_item=item, lines=dump(list(payment.lines)), amount=amount,

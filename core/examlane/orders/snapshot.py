@@ -201,9 +201,7 @@ def _item(
     order = orders[order_id]
     item = catalogue.item(code)
     services = catalogue.offered(code, patient, order.encounter, order.known("weight_kg"), now.date())
-    view = OrderItemView(
-        name, item, services, MappingProxyType(json.loads(fills)), MappingProxyType(json.loads(confirmed))
-    )
+    view = OrderItemView(name, item, services, MappingProxyType(json.loads(fills)), MappingProxyType(json.loads(confirmed)))
     return OpenItem(
         key, name, state, payment, release, reason, item.department, encounter_id, order, view, appointment, rest[-2]
     )
@@ -215,9 +213,7 @@ def order_view(
 ) -> OrderView:  # fmt: skip
     """An order without its items, from the columns of its row and its encounter's."""
     visit = EncounterView(encounter, EncounterClass(encounter_class), ward, campus, frozenset(json.loads(needs)))
-    return OrderView(
-        number, visit, department, Priority(priority), instant(ordered_at), (), facts(context), note
-    )
+    return OrderView(number, visit, department, Priority(priority), instant(ordered_at), (), facts(context), note)
 
 
 def facts(context: str) -> Mapping[str, Fact]:

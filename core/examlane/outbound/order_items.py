@@ -41,9 +41,7 @@ def tell_refundable(database: Database, appointment: int, refundable: bool, reas
         tell_refund(database, key, order, line, refundable, reason, now)
 
 
-def tell_refund(
-    database: Database, key: str, order: str, line: int, refundable: bool, reason: str, now: int
-) -> None:
+def tell_refund(database: Database, key: str, order: str, line: int, refundable: bool, reason: str, now: int) -> None:
     payload = {"order_item": key, "order": order, "line": line, "refundable": refundable, "reason": reason}
     events.emit(database, "order_item", key, "order_item.refundable", payload, now)
 

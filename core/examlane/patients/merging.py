@@ -111,9 +111,7 @@ class _Link:
         return [row[0] for row in rows]
 
 
-def merge(
-    hospital: Hospital, keep: Identifier, merged: Identifier, actor: Actor, key: RequestKey | None = None
-) -> Merge:
+def merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Actor, key: RequestKey | None = None) -> Merge:
     """Link everything of one patient to another; what the kept one is known by and booked for stays as it is.
 
     Asked again, or the other way round, it answers the same merge. Raises `NotFound` for an unknown identifier, and
@@ -268,9 +266,7 @@ def _undo(
         _leave(hospital, visit, actor)
     moved = _go_back(database, number, kept, gone)
     _empty(database, kept, filled)
-    database.rows(
-        "UPDATE patient_merge SET undone_at = ?, undone_by = ? WHERE id = ? RETURNING id", now, actor.name, number
-    )
+    database.rows("UPDATE patient_merge SET undone_at = ?, undone_by = ? WHERE id = ? RETURNING id", now, actor.name, number)
     for patient in (kept, gone):
         jobs.mark_due(database, patient, now)
     desk.open_task(
@@ -306,9 +302,7 @@ def _go_back(database: Database, number: int, kept: int, gone: int) -> dict[str,
 def _empty(database: Database, kept: int, filled: str) -> None:
     """Forget again what was taken over of the other person, unless it was reported anew."""
     for name, value in json.loads(filled).items():
-        database.rows(
-            f"UPDATE patient SET {name} = ? WHERE id = ? AND {name} = ? RETURNING id", UNKNOWN[name], kept, value
-        )
+        database.rows(f"UPDATE patient SET {name} = ? WHERE id = ? AND {name} = ? RETURNING id", UNKNOWN[name], kept, value)
 
 
 def _tell(

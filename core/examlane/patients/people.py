@@ -132,9 +132,7 @@ def _open(hospital: Hospital, pairs: Iterable[tuple[int, int]]) -> None:
             patients.touch(database, each)
         if _known(database, first, second):
             continue
-        task = desk.open_task(
-            database, "possible_duplicate", "", second, None, now, hospital.settings.desk_deadline
-        )
+        task = desk.open_task(database, "possible_duplicate", "", second, None, now, hospital.settings.desk_deadline)
         database.insert(PossibleDuplicate, first=first, second=second, task=task, found_at=epoch(now))
 
 

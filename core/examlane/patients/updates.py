@@ -49,9 +49,7 @@ class PatientUpdate:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def update(
-    hospital: Hospital, reported: PatientUpdate, actor: Actor, key: RequestKey | None = None
-) -> list[ItemChange]:
+def update(hospital: Hospital, reported: PatientUpdate, actor: Actor, key: RequestKey | None = None) -> list[ItemChange]:
     """Store it, ask the rules anew, and say of each open item what it meant: `kept`, `moved` or `needs_decision`.
 
     Raises `NotFound` for an unknown patient, `InvalidInput` with every field at fault.

@@ -229,9 +229,7 @@ class Allocator:
         """Until when an emergency can be held: some hours from when its preparation allows it."""
         return max(filter(None, (self._now, visit.earliest))) + self._hospital.settings.emergency_within
 
-    def _extra_place(
-        self, visit: Visit, items: Mapping[str, OpenItem], constraints: Constraints
-    ) -> Placement | None:
+    def _extra_place(self, visit: Visit, items: Mapping[str, OpenItem], constraints: Constraints) -> Placement | None:
         """The first rostered start for an emergency, full or not: it gets an audited extra seat, nobody is moved."""
         if items[visit.items[0]].order.encounter.encounter_class is not EncounterClass.EMERGENCY:
             return None
@@ -349,15 +347,11 @@ class Allocator:
         )
 
 
-def _after(
-    constraints: Constraints, found: Sequence[Found], availability: SlotCalendar
-) -> Constraints:
+def _after(constraints: Constraints, found: Sequence[Found], availability: SlotCalendar) -> Constraints:
     exams, stretches = [], []
     for visit, placement in ((each.visit, each.placement) for each in found):
         end = availability.ends_at(visit, placement)
-        exams += [
-            Examination(item, placement.starts_at, end, visit.key) for item in constraints.exam_items(visit)
-        ]
+        exams += [Examination(item, placement.starts_at, end, visit.key) for item in constraints.exam_items(visit)]
         stretches += occupied(visit, placement)
     return constraints.with_exams(exams, stretches)
 

@@ -104,9 +104,7 @@ class Constraints:
     def _afternoons(self, visit: Visit) -> list[Window]:
         # Nobody fasts from the evening into the afternoon: exams that need eight hours start in the morning.
         noon = timedelta(minutes=FASTING_ENDS_MINUTE)
-        return [
-            (self.calendar.midnight(day) + noon, self.calendar.midnight(day) + timedelta(days=1)) for day in self.days
-        ]
+        return [(self.calendar.midnight(day) + noon, self.calendar.midnight(day) + timedelta(days=1)) for day in self.days]
 
 
 def option_of(visit: Visit, placement: Placement) -> VisitOption:
@@ -134,14 +132,10 @@ def audiences(encounter: EncounterClass, settings: Settings, now: datetime) -> t
     """The seats a class of patients may use: its own first, then general, then reserved ones shortly before."""
     own = OWN_AUDIENCE[encounter]
     first = [Audience(own)] if own == "general" else [Audience(own), Audience("general")]
-    released = [
-        Audience(name, epoch(now + before)) for name, before in settings.reserve_release.items() if name != own
-    ]
+    released = [Audience(name, epoch(now + before)) for name, before in settings.reserve_release.items() if name != own]
     return (*first, *released)
 
 
 def lead(preparations: Sequence[Preparation], fasting_now: bool) -> timedelta:
     """How long the patient needs from being told; fasting that has begun needs no more time."""
-    return max(
-        (step.lead for step in preparations if not (fasting_now and step.fasting_hours)), default=timedelta()
-    )
+    return max((step.lead for step in preparations if not (fasting_now and step.fasting_hours)), default=timedelta())

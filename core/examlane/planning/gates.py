@@ -46,9 +46,7 @@ def _ask(hospital: Hospital, state: Snapshot, items: Collection[str], now: datet
         gate.answer
         for item in state.items
         if item.key in items
-        for gate in judge.gates(
-            item.department, replace(item.order, items=(item.view,)), state.patient, state.evidence
-        )
+        for gate in judge.gates(item.department, replace(item.order, items=(item.view,)), state.patient, state.evidence)
     ]
 
 

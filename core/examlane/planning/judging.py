@@ -164,9 +164,7 @@ class Judge:
             return _Heard(items, mode, closed="unverified")
         return _Heard(items, mode, findings, self.gates(department, order, snapshot.patient, snapshot.evidence))
 
-    def _verdict(
-        self, heard: _Heard, item: OpenItem, others: Sequence[Finding], snapshot: Snapshot
-    ) -> Verdict:
+    def _verdict(self, heard: _Heard, item: OpenItem, others: Sequence[Finding], snapshot: Snapshot) -> Verdict:
         if heard.mode is DepartmentMode.EXTERNAL:
             return Verdict(item, "accepted", "department_external")
         if heard.closed:
@@ -233,9 +231,7 @@ class Judge:
         return gates
 
 
-def _related(
-    rules: Sequence[IntervalRule], items: Sequence[OpenItem], snapshot: Snapshot, now: datetime
-) -> list[Finding]:
+def _related(rules: Sequence[IntervalRule], items: Sequence[OpenItem], snapshot: Snapshot, now: datetime) -> list[Finding]:
     """What the patient's other exams mean for some items; of two unbooked orders the later one is spoken of."""
     found: list[Finding] = []
     for item in items:
@@ -273,9 +269,7 @@ def _closed(item: OpenItem, reason: str) -> Verdict:
 
 
 def _unavailable(plugin: str, key: str) -> GateClosed:
-    return GateClosed(
-        plugin, key, "rule_unavailable", REASONS["rule_unavailable"], UNAVAILABLE_NEXT, owner="registrar"
-    )
+    return GateClosed(plugin, key, "rule_unavailable", REASONS["rule_unavailable"], UNAVAILABLE_NEXT, owner="registrar")
 
 
 def _verdict(

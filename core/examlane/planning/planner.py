@@ -152,9 +152,7 @@ class Planner:
 
     # Visits
 
-    def solve(
-        self, plan: Plan, verdicts: Sequence[Verdict], freed: Sequence[BookedVisit]
-    ) -> list[PlannedVisit] | None:
+    def solve(self, plan: Plan, verdicts: Sequence[Verdict], freed: Sequence[BookedVisit]) -> list[PlannedVisit] | None:
         """Times for some items, the seats of `freed` visits counting as free; None: no department makes visits of them."""
         items = {verdict.item.key: verdict.item for verdict in verdicts}
         visits = self._visits(plan, verdicts)
@@ -188,9 +186,7 @@ class Planner:
         return tuple(
             self.limited(visit, self.preparation([by_key[key] for key in visit.items]), closed)
             for department in sorted({item.department for item in by_key.values()})
-            for visit in self.requirements(
-                department, [item for item in by_key.values() if item.department == department]
-            )
+            for visit in self.requirements(department, [item for item in by_key.values() if item.department == department])
             or ()
             if visit.options
         )
@@ -355,9 +351,7 @@ def _orders(items: Iterable[OpenItem]) -> list[Any]:
     grouped: dict[str, list[OpenItem]] = defaultdict(list)
     for item in items:
         grouped[item.order.number].append(item)
-    return [
-        replace(group[0].order, items=tuple(_automatic(item) for item in group)) for group in grouped.values()
-    ]
+    return [replace(group[0].order, items=tuple(_automatic(item) for item in group)) for group in grouped.values()]
 
 
 def _automatic(item: OpenItem) -> Any:

@@ -97,9 +97,7 @@ def _compared(hospital: Hospital, source: Source, day: date, open_lists: Open) -
     return Outcome(compared, tuple(found))
 
 
-def _differences(
-    hospital: Hospital, source: Source, subject: str, here: Entries, there: Entries
-) -> Iterator[Difference]:
+def _differences(hospital: Hospital, source: Source, subject: str, here: Entries, there: Entries) -> Iterator[Difference]:
     """What a peer lists on another day than we hold it is no difference."""
     for key, said in there.items():
         known = here.get(key) or entries.held(hospital, source, subject, key)

@@ -88,9 +88,7 @@ def show(database: Database, event_id: str) -> tuple[EventRow, list[Attempt], in
     return _row(*row), [Attempt(instant(at), *rest) for at, *rest in attempts], database.value(BEHIND, event_id)
 
 
-def replay(
-    database: Database, event_id: str, actor: Actor, now: datetime, key: RequestKey | None = None
-) -> None:
+def replay(database: Database, event_id: str, actor: Actor, now: datetime, key: RequestKey | None = None) -> None:
     """Try a dead letter again from the beginning, at once. Raises `NotFound`, `Conflict`."""
     again = "dead = 0, attempts = 0, due_at = ?, lease_until = 0"
     _settle(database, event_id, actor, now, key, "event.replay", again)

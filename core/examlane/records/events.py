@@ -37,10 +37,13 @@ DUE = f"""SELECT e.id FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.sent_
 AND e.due_at <= ? AND e.lease_until <= ? AND p.enabled = 1 AND p.paused_until <= ?
 AND {FIRST} ORDER BY e.due_at, e.id LIMIT ?"""
 MESSAGE = "id, peer_id, event_id, subject, subject_key, sequence, kind, payload, attempts"
-CLAIM = """UPDATE event SET attempts = attempts + 1,
+CLAIM = (
+    """UPDATE event SET attempts = attempts + 1,
 lease_until = ? + (SELECT p.timeout_seconds FROM peer p WHERE p.id = event.peer_id)
 WHERE id = ? AND lease_until <= ? AND sent_at IS NULL AND dead = 0
-RETURNING """ + MESSAGE
+RETURNING """
+    + MESSAGE
+)
 PAUSED = "SELECT 1 FROM event e JOIN peer p ON p.id = e.peer_id WHERE e.id = ? AND p.paused_until > ?"
 # Whose lease ended meanwhile says nothing more: another worker tries, or has delivered it.
 POSTPONE = """UPDATE event SET due_at = ?, lease_until = 0, dead = ?, error = ?
@@ -206,9 +209,7 @@ def _deliver(database: Database, send: Send, message: Message, now: int) -> bool
     return True
 
 
-def _missed(
-    database: Database, message: Message, why: str, outcome: str, sent: Sent, began: float, now: int
-) -> bool:
+def _missed(database: Database, message: Message, why: str, outcome: str, sent: Sent, began: float, now: int) -> bool:
     def postpone() -> None:
         _archive(database, message, outcome, sent, began, now)
         dead = int(message.attempts >= MAX_ATTEMPTS)

@@ -28,9 +28,7 @@ def due_patients(database: Database, now: int, limit: int = 50) -> list[int]:
 def done(database: Database, patient: int, generation: int | None) -> None:
     """Delete the marking that a plan answered; a newer one stays."""
     if generation is not None:
-        database.rows(
-            "DELETE FROM booking_due WHERE patient_id = ? AND generation = ? RETURNING id", patient, generation
-        )
+        database.rows("DELETE FROM booking_due WHERE patient_id = ? AND generation = ? RETURNING id", patient, generation)
 
 
 def postpone(database: Database, patient: int, due_at: int) -> int:

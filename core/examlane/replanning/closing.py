@@ -195,9 +195,7 @@ def _of_a_roster(hospital: Hospital, asked: Asked) -> Planned:
     kind = "swap" if asked.kind == SWAPPED else "replace"
     change = Change(one.id, asked.day, kind, asked.reason, "", other=other.id)
     scope = tuple(Closure(each, *_whole(hospital.calendar, asked.day), str(asked.day)) for each in (one.id, other.id))
-    return Planned(
-        asked, one.department, (one.id, other.id), scope, (asked.day,), False, change, (one.code, other.code)
-    )
+    return Planned(asked, one.department, (one.id, other.id), scope, (asked.day,), False, change, (one.code, other.code))
 
 
 def _of_the_calendar(hospital: Hospital, asked: Asked) -> Planned:

@@ -165,4 +165,3 @@ def explanation(how: str, suspension: str, before: datetime) -> dict[str, Any]:
 def reason(suspension: str) -> str:
     """What the versions of moved and suspended visits say."""
     return f"suspension {suspension}"
-

@@ -120,9 +120,7 @@ class Settling:
 
         booking.write_plan(self._hospital, found.plan, self._actor, note)
 
-    def _note_along(
-        self, appointment: int, beside: int, version: int, old: tuple[int, str], new: tuple[int, str]
-    ) -> None:
+    def _note_along(self, appointment: int, beside: int, version: int, old: tuple[int, str], new: tuple[int, str]) -> None:
         """A visit that the suspension did not concern was moved along with one that it did."""
         known = "SELECT position, id FROM suspension_visit WHERE suspension_id = ? AND appointment_id = ?"
         if (row := self._database.row(known, self.suspension.id, appointment)) is not None:
@@ -240,9 +238,7 @@ class Settling:
 
     def _reachable(self, visit: VisitOutcome, moving: Moving) -> bool:
         """Who was told another time must be able to prepare for the old one; who waits for the desk was told of none."""
-        return visit.outcome == SUSPENDED or visit.old_starts_at >= min(
-            moving.appointment.starts_at, moving.prepared_from
-        )
+        return visit.outcome == SUSPENDED or visit.old_starts_at >= min(moving.appointment.starts_at, moving.prepared_from)
 
     def _stays_here(self, visit: VisitOutcome, current: AppointmentStatus) -> None:
         patients.touch(self._database, current.patient)

@@ -171,9 +171,7 @@ def end(
     return reading.get(hospital, number)
 
 
-def _end(
-    hospital: Hospital, found: SuspensionStatus, actor: Actor, key: RequestKey | None, move_back: bool
-) -> None:
+def _end(hospital: Hospital, found: SuspensionStatus, actor: Actor, key: RequestKey | None, move_back: bool) -> None:
     database, now = hospital.database, epoch(hospital.clock.now())
     receipts.keep(database, key, "suspension", found.number, now)
     if not database.rows(END, now, actor.name, int(move_back), found.id):

@@ -117,9 +117,7 @@ def rule_of(found: Version) -> Rule:
     return Rule(found.rule, found.version, table["source"], parameters, table, when)
 
 
-def book(
-    versions: Iterable[Version], choices: Mapping[str, Choice], chosen: Mapping[str, str], day: date
-) -> RuleBook:
+def book(versions: Iterable[Version], choices: Mapping[str, Choice], chosen: Mapping[str, str], day: date) -> RuleBook:
     """The rules that count on a day in the chosen profiles; of several versions of a rule the newest."""
     profiles = {name: chosen.get(name, choice.default) for name, choice in choices.items()}
     newest: dict[str, Version] = {}
@@ -129,9 +127,7 @@ def book(
         short = found.rule.partition(".")[2]
         if short not in newest or newest[short].valid_from <= found.valid_from:
             newest[short] = found
-    return RuleBook(
-        MappingProxyType({name: rule_of(found) for name, found in newest.items()}), MappingProxyType(profiles)
-    )
+    return RuleBook(MappingProxyType({name: rule_of(found) for name, found in newest.items()}), MappingProxyType(profiles))
 
 
 def _counts(found: Version, profiles: Mapping[str, str], day: date) -> bool:

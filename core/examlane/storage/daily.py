@@ -34,6 +34,8 @@ class CheckInPause(Table):
     ended_at = InstantField(null=True)
     ended_by = CharField(max_length=64, default="")
     resumes_at = InstantField(null=True)
+
+
 CheckInPause.add_index(
     CheckInPause.index(CheckInPause.department, unique=True, where=SQL("ended_at is null"), name="one_open_pause")
 )
@@ -218,6 +220,8 @@ class FreedTime(Table):
     return_at = InstantField()
     due_at = InstantField()
     ended_at = InstantField(null=True)
+
+
 FreedTime.add_index(FreedTime.index(FreedTime.due_at, FreedTime.id, where=SQL("state = 'open'"), name="freed_time_due"))
 
 
@@ -254,6 +258,8 @@ class WaitingEntry(Table):
     declines = IntegerField(default=0)
     created_at = InstantField()
     ended_at = InstantField(null=True)
+
+
 WaitingEntry.add_index(
     WaitingEntry.index(WaitingEntry.department, WaitingEntry.ordered_at, where=SQL("state = 'active'"), name="waiting_order")
 )
@@ -270,6 +276,8 @@ class WaitingItem(Table):
     entry = ForeignKeyField(WaitingEntry)
     order_item = ForeignKeyField(OrderItem)
     active = FlagField(default=1)
+
+
 WaitingItem.add_index(
     WaitingItem.index(WaitingItem.order_item, unique=True, where=SQL("active = 1"), name="one_waiting_entry_an_item")
 )
@@ -287,6 +295,8 @@ class Offer(Table):
     expires_at = InstantField()
     answered_at = InstantField(null=True)
     message = CharField(max_length=36, default="")
+
+
 Offer.add_index(Offer.index(Offer.entry, unique=True, where=SQL("state = 'open'"), name="one_open_offer"))
 
 
@@ -332,6 +342,8 @@ class Reminder(Table):
 
     class Meta:
         indexes = ((("appointment", "version", "kind"), True), (("message",), False))
+
+
 Reminder.add_index(Reminder.index(Reminder.due_at, Reminder.id, where=SQL("state = 'pending'"), name="reminder_due"))
 Reminder.add_index(Reminder.index(Reminder.patient, Reminder.day, where=SQL("state = 'pending'"), name="reminder_of_day"))
 Reminder.add_index(Reminder.index(Reminder.sent_at, where=SQL("state = 'sent'"), name="reminder_sent"))
@@ -351,6 +363,8 @@ class CallEntry(Table):
     result = CharField(max_length=16, default="")
     closed_at = InstantField(null=True)
     closed_by = CharField(max_length=64, default="")
+
+
 CallEntry.add_index(
     CallEntry.index(CallEntry.appointment, unique=True, where=SQL("closed_at is null"), name="one_open_call")
 )

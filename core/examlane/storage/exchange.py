@@ -53,6 +53,7 @@ class Event(Table):
     class Meta:
         indexes = ((("peer", "subject", "subject_key", "sequence"), True),)
 
+
 Event.add_index(Event.index(Event.due_at, Event.id, where=SQL("sent_at is null and dead = 0"), name="event_due"))
 
 

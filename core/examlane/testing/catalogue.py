@@ -57,6 +57,4 @@ def _group(row: Mapping[str, Any]) -> GroupView:
 
 def _service(row: Mapping[str, Any], group: GroupView) -> ServiceView:
     mode = BookingMode(row.get("mode") or "automatic")
-    return ServiceView(
-        row["item"], group.code, group.campus, group.zone, int(row["minutes"]), group.slice_minutes, mode
-    )
+    return ServiceView(row["item"], group.code, group.campus, group.zone, int(row["minutes"]), group.slice_minutes, mode)

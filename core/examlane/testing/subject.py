@@ -145,9 +145,7 @@ class Subject:
 
     def question(self, world: RandomWorld, hook: str) -> Question:
         arguments, check = _asked(world, hook)
-        return Question(
-            world, hook, {**arguments, "settings": self.settings, "rules": self.book(world.number)}, check
-        )
+        return Question(world, hook, {**arguments, "settings": self.settings, "rules": self.book(world.number)}, check)
 
     def ask(self, question: Question) -> Any:
         """The checked answer. Raises `NotConforming` where a hospital would set the answer aside."""

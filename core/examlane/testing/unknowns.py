@@ -59,9 +59,7 @@ def _each_wrong(subject: Subject, quiet: RandomWorld, hooks: Sequence[str]) -> i
     return tried
 
 
-def _must_still_speak(
-    subject: Subject, world: RandomWorld, name: str, said: Restrictions, hooks: Sequence[str]
-) -> None:
+def _must_still_speak(subject: Subject, world: RandomWorld, name: str, said: Restrictions, hooks: Sequence[str]) -> None:
     """Neither without the fact nor with what is no answer to it may an item be fine that was not."""
     changes: dict[str, Callable[[RandomWorld], RandomWorld]] = {f"without {name}": partial(without, name=name)}
     if subject.vocabulary.is_measured(name):

@@ -253,9 +253,7 @@ class _Maker:
         data = self._keep({name: fact.value for name, fact in self._facts().items()})
         return EvidenceView(kind, self._dice.choice(OUTCOMES), observed, until, scope, "assessor", data)
 
-    def _request(
-        self, patient: PatientView, encounter: EncounterView, items: Sequence[OrderItemView]
-    ) -> BookingRequest:
+    def _request(self, patient: PatientView, encounter: EncounterView, items: Sequence[OrderItemView]) -> BookingRequest:
         others = [item for pool in self._catalogue.items.values() for item in pool]
         more = [self._item(f"X1/{line}", self._dice.choice(others)) for line in range(1, self._dice.choice((1, 2, 4)))]
         bookable = {item.key: item for item in [*items, *more] if item.services}

@@ -180,9 +180,7 @@ def _fitted(hospital: Hospital, found: Freed, entry: Entry, place: int, seats: d
     if current and (current.state not in MOVABLE or current.starts_at <= found.starts_at):
         return Considered(entry, place, "not_earlier")
     try:
-        starts_at = choosing.first_fit(
-            hospital, entry.waiting, found.group, seats, found.starts_at, instant(found.end_at)
-        )
+        starts_at = choosing.first_fit(hospital, entry.waiting, found.group, seats, found.starts_at, instant(found.end_at))
     except Refused as refusal:
         return Considered(entry, place, refusal.code)
     except StalePlan:

@@ -65,9 +65,7 @@ def seats_of(database: Database, freed: int) -> dict[int, int]:
     return dict(database.rows(SEATS, freed))
 
 
-def make(
-    hospital: Hospital, freed: int, entry: Entry, group: str, starts_at: datetime, expires_at: datetime
-) -> int:
+def make(hospital: Hospital, freed: int, entry: Entry, group: str, starts_at: datetime, expires_at: datetime) -> int:
     """Offer a freed time to an entry and tell the patient; inside the transaction that chose him."""
     database, now = hospital.database, epoch(hospital.clock.now())
     patient = waitlist.patient_of(database, entry.id)

@@ -34,9 +34,12 @@ WHERE e.state = 'discharged')"""
 ITEMS_TO_RELEASE = f"""SELECT oi.id, oi.key, oi.release, oi.payment, i.attributes FROM order_item oi
 JOIN exam_item i ON i.id = oi.item_id WHERE oi.state NOT IN ('cancelled', 'fulfilled') AND oi.{OF_ENCOUNTER}
 ORDER BY oi.id"""
-UNPAID_VISITS = """SELECT DISTINCT a.id, a.version, a.state, a.start_at FROM appointment a
+UNPAID_VISITS = (
+    """SELECT DISTINCT a.id, a.version, a.state, a.start_at FROM appointment a
 JOIN appointment_item ai ON ai.appointment_id = a.id AND ai.active = 1 JOIN order_item oi ON oi.id = ai.order_item_id
-WHERE a.state IN ('booked', 'tentative') AND oi.release = '' AND oi.""" + OF_ENCOUNTER
+WHERE a.state IN ('booked', 'tentative') AND oi.release = '' AND oi."""
+    + OF_ENCOUNTER
+)
 TAKEN = """SELECT DISTINCT a.number, a.start_at FROM appointment a
 JOIN appointment_version v ON v.appointment_id = a.id AND v.version = a.version
 JOIN appointment_item ai ON ai.appointment_id = a.id JOIN order_item oi ON oi.id = ai.order_item_id
@@ -177,9 +180,7 @@ def recheck_places(hospital: Hospital, patient: int) -> None:
     """Where a booked exam no longer suits the patient's place or class the desk is asked; where it does, no longer."""
     database, now = hospital.database, hospital.clock.now()
     state = snapshot.read(database, hospital.catalogues, patient, now)
-    places = {
-        visit.id: visit for visit in state.visits if visit.state in ("booked", "tentative") and visit.starts_at > now
-    }
+    places = {visit.id: visit for visit in state.visits if visit.state in ("booked", "tentative") and visit.starts_at > now}
 
     def write() -> None:
         patients.touch(database, patient)
@@ -302,9 +303,7 @@ def _tell(hospital: Hospital, change: Change, known: Sequence[OpenVisit]) -> Non
             _tell_ward(database, after.ward, "ward.exam_changed", change, visit, now, silent)
 
 
-def _tell_ward(
-    database: Database, ward: str, kind: str, change: Change, visit: OpenVisit, now: int, silent: bool
-) -> None:
+def _tell_ward(database: Database, ward: str, kind: str, change: Change, visit: OpenVisit, now: int, silent: bool) -> None:
     payload: dict[str, Any] = {
         "ward": ward, "encounter": change.number, "appointment": visit.number, "department": visit.department,
         "starts_at": visit.starts_at.isoformat(),

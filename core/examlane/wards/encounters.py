@@ -89,9 +89,7 @@ class EncounterStatus:
     appointments: tuple[str, ...]
 
 
-def report(
-    hospital: Hospital, data: EncounterReport, actor: Actor, key: RequestKey | None = None
-) -> EncounterStatus:
+def report(hospital: Hospital, data: EncounterReport, actor: Actor, key: RequestKey | None = None) -> EncounterStatus:
     """Store what was reported and let the patient's exams follow. The same event of the same instant changes nothing.
 
     Raises `InvalidInput`, `NotFound` for an encounter without a patient, and `Conflict` for another patient's.
@@ -166,9 +164,7 @@ def _store(hospital: Hospital, data: EncounterReport, actor: Actor, key: Request
         before=_base(database, encounter) or dump(asdict(before)), actor=actor.name, recorded_at=epoch(now),
     )  # fmt: skip
     happened = data.at.isoformat()
-    audit.record(
-        database, actor, f"encounter.{data.event}", "encounter", data.encounter, epoch(now), happened=happened
-    )
+    audit.record(database, actor, f"encounter.{data.event}", "encounter", data.encounter, epoch(now), happened=happened)
     moved = _take_over(database, data, encounter, patient)
     change = Change(
         data.encounter, encounter, patient, data.event, before, _folded(database, encounter, before), data.at, moved
@@ -220,9 +216,7 @@ def _take_over(database: Database, data: EncounterReport, encounter: int, patien
     return moved
 
 
-def _take_back(
-    hospital: Hospital, number: str, event: str, actor: Actor, key: RequestKey | None, reason: str
-) -> Change:
+def _take_back(hospital: Hospital, number: str, event: str, actor: Actor, key: RequestKey | None, reason: str) -> Change:
     database, now = hospital.database, hospital.clock.now()
     encounter, patient, _standing = _encounter(database, number)
     receipts.keep(database, key, "encounter", number, epoch(now))

@@ -99,8 +99,7 @@ def exams(hospital: Hospital, ward: str, day: date, *, names: bool = False) -> l
         people[encounter] = (name if names else patients.masked(name), bed, tuple(sorted(json.loads(needs))))
         found.setdefault(encounter, []).append(_exam(hospital, *row[:12]))
     return [
-        WardPatient(name, encounter, bed, needs, tuple(found[encounter]))
-        for encounter, (name, bed, needs) in people.items()
+        WardPatient(name, encounter, bed, needs, tuple(found[encounter])) for encounter, (name, bed, needs) in people.items()
     ]
 
 
@@ -158,9 +157,7 @@ def _keep(
     )  # fmt: skip
     payload = {"appointment": current.number, "department": current.department, "answer": said, "reason": reason}
     events.emit(database, "appointment", current.number, "ward.answered", payload, now)
-    audit.record(
-        database, actor, "ward.answer", "appointment", current.number, now, answer=said, reason=reason, note=note
-    )
+    audit.record(database, actor, "ward.answer", "appointment", current.number, now, answer=said, reason=reason, note=note)
 
 
 def _moved(

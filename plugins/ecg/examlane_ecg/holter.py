@@ -53,18 +53,14 @@ def visits(orders: Sequence[OrderView], groups: Sequence[GroupView], rules: Rule
     return [_visit(item, groups, recorders, rules) for item in items]
 
 
-def _visit(
-    item: OrderItemView, groups: Sequence[GroupView], recorders: Sequence[GroupView], rules: RuleBook
-) -> Visit:
+def _visit(item: OrderItemView, groups: Sequence[GroupView], recorders: Sequence[GroupView], rules: RuleBook) -> Visit:
     hours = worn_hours(item, rules)
     fasting = item.item.attributes.get("fasting_hours", 0) >= rules["fasting_morning"]["hours"]
     options = tuple(_option(place, groups, recorders, hours) for place in item.services)
     return Visit(item.key, item.item.department, (item.key,), options, fasting=fasting)
 
 
-def _option(
-    place: ServiceView, groups: Sequence[GroupView], recorders: Sequence[GroupView], hours: int
-) -> VisitOption:
+def _option(place: ServiceView, groups: Sequence[GroupView], recorders: Sequence[GroupView], hours: int) -> VisitOption:
     role = next((group.role for group in groups if group.code == place.group), "device")
     needs = (Need(role, place.group), *_recorder(place, recorders, hours))
     return VisitOption(place.group, place.campus, place.zone, (Segment("exam", place.minutes, needs),))
@@ -89,9 +85,7 @@ def allocate(
     return [Proposal((placement,), BROUGHT_BACK)]
 
 
-def _best(
-    request: BookingRequest, availability: Availability, hours: int, settings: Mapping[str, Any]
-) -> Placement | None:
+def _best(request: BookingRequest, availability: Availability, hours: int, settings: Mapping[str, Any]) -> Placement | None:
     """On the patient's campus, unless another one is as many days earlier as the hospital wants."""
     (visit,) = request.visits
     found = [_first(visit, option, availability, hours, settings) for option in visit.options]

@@ -65,9 +65,7 @@ def validate_order(
 
 
 @hookimpl
-def requirements(
-    orders: Sequence[OrderView], groups: Sequence[GroupView], rules: RuleBook
-) -> Sequence[Visit] | None:
+def requirements(orders: Sequence[OrderView], groups: Sequence[GroupView], rules: RuleBook) -> Sequence[Visit] | None:
     return holter.visits(orders, groups, rules)
 
 

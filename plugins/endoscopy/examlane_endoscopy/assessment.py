@@ -66,9 +66,7 @@ def valid_until(assessment: EvidenceView, rules: RuleBook) -> datetime:
     return assessment.valid_until or assessment.observed_at + timedelta(days=rules["assessment_validity"]["days"])
 
 
-def newest_of(
-    kind: str, order: OrderView, item: OrderItemView, evidence: Sequence[EvidenceView]
-) -> EvidenceView | None:
+def newest_of(kind: str, order: OrderView, item: OrderItemView, evidence: Sequence[EvidenceView]) -> EvidenceView | None:
     """The newest fact of a kind about the patient as a whole, this order or this item."""
     scopes = ("", order.number, item.key)
     own = [fact for fact in evidence if fact.kind == kind and fact.scope in scopes]

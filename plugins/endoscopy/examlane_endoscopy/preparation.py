@@ -39,9 +39,7 @@ def fasting_hours(items: Sequence[OrderItemView], context: Context, rules: RuleB
     return max(longest, fasting["delayed_emptying_hours"]) if longest and delayed else longest
 
 
-def _conditions(
-    items: Sequence[OrderItemView], evidence: Sequence[EvidenceView], rules: RuleBook
-) -> Iterator[Preparation]:
+def _conditions(items: Sequence[OrderItemView], evidence: Sequence[EvidenceView], rules: RuleBook) -> Iterator[Preparation]:
     """What the assessor asked for; each condition is a step of its own."""
     if not any(map(is_sedated, items)):
         return

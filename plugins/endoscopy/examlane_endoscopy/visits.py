@@ -45,18 +45,14 @@ def _by_encounter(orders: Sequence[OrderView]) -> Iterator[list[OrderView]]:
         yield list(same)
 
 
-def _visit(
-    items: Sequence[OrderItemView], context: Context, groups: Sequence[GroupView], rules: RuleBook
-) -> Visit:
+def _visit(items: Sequence[OrderItemView], context: Context, groups: Sequence[GroupView], rules: RuleBook) -> Visit:
     keys = tuple(item.key for item in items)
     options: Iterable[VisitOption] = _options(items, groups, rules)
     fasting = fasting_hours(items, context, rules) >= rules["fasting"]["morning_from_hours"]
     return Visit("+".join(keys), items[0].item.department, keys, tuple(options), fasting=fasting)
 
 
-def _options(
-    items: Sequence[OrderItemView], groups: Sequence[GroupView], rules: RuleBook
-) -> Iterator[VisitOption]:
+def _options(items: Sequence[OrderItemView], groups: Sequence[GroupView], rules: RuleBook) -> Iterator[VisitOption]:
     """Every room group that offers all items and has every other role on its campus."""
     for room in groups:
         minutes = [service.minutes for item in items for service in item.services if service.group == room.code]

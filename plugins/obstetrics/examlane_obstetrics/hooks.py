@@ -61,9 +61,7 @@ def validate_order(order: OrderView, now: datetime, settings: Mapping[str, Any],
 
 
 @hookimpl
-def pre_booking_gate(
-    order: OrderView, now: datetime, settings: Mapping[str, Any], rules: RuleBook
-) -> Sequence[GateAnswer]:
+def pre_booking_gate(order: OrderView, now: datetime, settings: Mapping[str, Any], rules: RuleBook) -> Sequence[GateAnswer]:
     pregnancy = Pregnancy.of(order, now, settings, rules)
     return [pregnancy.gate(item) for item in order.items if windows.has_window(item)]
 

@@ -145,7 +145,6 @@ class Reader:
         refused = {part for one in self._statements(text) if one.refused for part in one.parts}
         return frozenset(wanted - refused)
 
-
     def _listed(self, text: str) -> frozenset[str]:
         """The parts of a list that stands by itself or before an exam: 胸+全腹, 颈椎、腰椎都做."""
         part = _either([*self._parts.values(), *self.words["short_parts"].values()])

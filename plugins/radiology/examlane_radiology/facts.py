@@ -19,9 +19,7 @@ def read(context: Mapping[str, Fact], now: datetime, rules: RuleBook) -> dict[st
     known = rules["facts"]
     data = known.table["data"]
     values = {name: fact.value for name, fact in context.items()}
-    found: dict[str, Any] = {
-        name: _number(values.get(name), low, high) for name, (low, high) in known.parameters.items()
-    }
+    found: dict[str, Any] = {name: _number(values.get(name), low, high) for name, (low, high) in known.parameters.items()}
     found |= {name: _answer(values.get(name)) for name in data["answers"]}
     found |= {name: values.get(name) is True for name in data["recorded"]}
     found |= {name: _word(values.get(name), choices) for name, choices in data["words"].items()}

@@ -9,9 +9,7 @@ from examlane import Fact, IntervalRule, PatientView, Relation, Rule, RuleBook, 
 from examlane_radiology import facts, kidneys
 
 
-def interval_rules(
-    patient: PatientView, context: Mapping[str, Fact], now: datetime, rules: RuleBook
-) -> list[IntervalRule]:
+def interval_rules(patient: PatientView, context: Mapping[str, Fact], now: datetime, rules: RuleBook) -> list[IntervalRule]:
     known = facts.read(context, now, rules)
     acute = bool(known["acute_kidney_injury"])
     found = kidneys.facts(patient, context, known, acute, now, rules)

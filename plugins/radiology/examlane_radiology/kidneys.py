@@ -60,9 +60,7 @@ def _truth(rule: Rule, found: Mapping[str, Any]) -> bool | None:
     return None if rule.is_unknown(found) else rule.decide(found) != "nothing"
 
 
-def newest(
-    patient: PatientView, context: Mapping[str, Fact], known: Mapping[str, Any], rules: RuleBook
-) -> Egfr | None:
+def newest(patient: PatientView, context: Mapping[str, Fact], known: Mapping[str, Any], rules: RuleBook) -> Egfr | None:
     """The reported eGFR, or the one computed from a newer creatinine."""
     found = [
         _reported(context, known),

@@ -116,9 +116,7 @@ def _read_modality(case: Case, live: Sequence[Clause], reading: Reading) -> None
             reading.tell("note_other_modality", True, clause)
 
 
-def _read_agent(
-    case: Case, plan: Plan, words: Any, live: Sequence[Clause], reading: Reading
-) -> None:
+def _read_agent(case: Case, plan: Plan, words: Any, live: Sequence[Clause], reading: Reading) -> None:
     """An agent in the note that is not the one filled in, unless it is named for a reaction."""
     if plan.agent is None:
         return

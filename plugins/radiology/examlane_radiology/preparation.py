@@ -11,17 +11,11 @@ from examlane_radiology.case import exam_facts
 PREFIX = "preparation."
 
 
-def preparations(
-    items: Sequence[OrderItemView], patient: PatientView, now: datetime, rules: RuleBook
-) -> list[Preparation]:
+def preparations(items: Sequence[OrderItemView], patient: PatientView, now: datetime, rules: RuleBook) -> list[Preparation]:
     """The steps for some items of one visit, each once; the longest fast counts."""
     exams = [view.item for view in items]
     asked = [{**exam_facts(exam), "age": patient.age_on(now.date())} for exam in exams]
-    steps = [
-        _step(rule)
-        for rule in rules.named(PREFIX)
-        if any(rule.decide(found) != "nothing" for found in asked)
-    ]
+    steps = [_step(rule) for rule in rules.named(PREFIX) if any(rule.decide(found) != "nothing" for found in asked)]
     return [*_fasting(exams, rules), *steps]
 
 

@@ -36,9 +36,7 @@ def _known(order: OrderView, patient: PatientView) -> dict[str, Any]:
     }
 
 
-def _of_item(
-    item: OrderItemView, order: OrderView, evidence: Sequence[EvidenceView], now: datetime
-) -> dict[str, Any]:
+def _of_item(item: OrderItemView, order: OrderView, evidence: Sequence[EvidenceView], now: datetime) -> dict[str, Any]:
     contrast, puncture = has_contrast(item), bool(says(item, "puncture"))
     return {
         "contrast": contrast,

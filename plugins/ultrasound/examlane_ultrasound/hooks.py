@@ -60,9 +60,7 @@ def requirements(
 
 
 @hookimpl
-def preparation(
-    items: Sequence[OrderItemView], settings: Settings, rules: RuleBook
-) -> Sequence[Preparation]:
+def preparation(items: Sequence[OrderItemView], settings: Settings, rules: RuleBook) -> Sequence[Preparation]:
     return steps.preparations(items, settings, rules)
 
 

@@ -11,9 +11,7 @@ from examlane_ultrasound.items import drinks, fasting_hours, has_contrast, in_or
 from examlane_ultrasound.sittings import Sittings, sittings
 
 
-def preparations(
-    items: Sequence[OrderItemView], settings: Mapping[str, Any], rules: RuleBook
-) -> list[Preparation]:
+def preparations(items: Sequence[OrderItemView], settings: Mapping[str, Any], rules: RuleBook) -> list[Preparation]:
     parts = sittings(items, settings)
     return [
         *_order(items, rules),

@@ -13,9 +13,7 @@ SONOGRAPHER, CHAIR = "sonographer", "chair"
 Settings = Mapping[str, Any]
 
 
-def visits(
-    orders: Sequence[OrderView], groups: Sequence[GroupView], settings: Settings, rules: RuleBook
-) -> list[Visit]:
+def visits(orders: Sequence[OrderView], groups: Sequence[GroupView], settings: Settings, rules: RuleBook) -> list[Visit]:
     """The items of each encounter as few visits: those that may join together, each other one by itself."""
     found = []
     for items in _by_encounter(orders):
@@ -58,9 +56,7 @@ def _fits(bundle: Sequence[OrderItemView], group: str, settings: Settings) -> bo
     return minutes is not None and (len(bundle) == 1 or minutes <= settings["max_visit_minutes"])
 
 
-def _visit(
-    bundle: Sequence[OrderItemView], groups: Sequence[GroupView], settings: Settings, rules: RuleBook
-) -> Visit:
+def _visit(bundle: Sequence[OrderItemView], groups: Sequence[GroupView], settings: Settings, rules: RuleBook) -> Visit:
     keys = tuple(item.key for item in bundle)
     hours = max(fasting_hours(item, rules) for item in bundle)
     options = tuple(_options(bundle, groups, settings, rules))

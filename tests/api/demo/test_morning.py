@@ -86,9 +86,7 @@ def test_the_cases_are_written_before_and_are_what_the_seed_makes(played: tuple[
     assert [json.loads(line)["expected"] for line in lines] == [dict(case.expected) for case in planted()]
 
 
-def test_a_case_that_ends_otherwise_is_named_with_what_was_expected_and_found(
-    hospital: Hospital, tmp_path: Path
-) -> None:
+def test_a_case_that_ends_otherwise_is_named_with_what_was_expected_and_found(hospital: Hospital, tmp_path: Path) -> None:
     expected = planted()
     rejected = next(index for index, case in enumerate(expected) if case.kind == "without_weight")
     key = next(iter(expected[rejected].expected))
@@ -102,9 +100,7 @@ def test_a_case_that_ends_otherwise_is_named_with_what_was_expected_and_found(
 
 def test_an_event_that_no_peer_heard_is_counted_as_lost(hospital: Hospital, tmp_path: Path) -> None:
     ledger = apsw.Connection(str(tmp_path / main.LEDGER))
-    event = ledger.execute(
-        "SELECT event_id FROM heard GROUP BY peer, subject, subject_key HAVING count(*) = 1 LIMIT 1"
-    ).get
+    event = ledger.execute("SELECT event_id FROM heard GROUP BY peer, subject, subject_key HAVING count(*) = 1 LIMIT 1").get
     ledger.execute("DELETE FROM heard WHERE event_id = ?", (event,))
     ledger.close()
     found = look(hospital, tmp_path, planted())

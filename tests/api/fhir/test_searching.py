@@ -301,6 +301,4 @@ def test_the_server_says_of_itself_what_it_serves(facade: Any) -> None:
 
     assert (said["fhirVersion"], said["kind"]) == ("4.0.1", "instance")
     told = {each["type"]: {one["name"] for one in each["searchParam"]} for each in said["rest"][0]["resource"]}
-    assert told == {
-        name: {re.split("[:.]", parameter)[0] for parameter in kind.parameters} for name, kind in KINDS.items()
-    }
+    assert told == {name: {re.split("[:.]", parameter)[0] for parameter in kind.parameters} for name, kind in KINDS.items()}

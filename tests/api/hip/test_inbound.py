@@ -429,9 +429,7 @@ def test_an_action_outside_the_clients_scopes_is_refused(hip: Any) -> None:
 
 def test_departments_bind_what_a_platform_reports(hip: Any) -> None:
     number = hip.booked("1001")
-    hip.world.database.write(
-        lambda: hip.world.database.rows("UPDATE api_client SET departments = ? RETURNING id", '["CT"]')
-    )
+    hip.world.database.write(lambda: hip.world.database.rows("UPDATE api_client SET departments = ? RETURNING id", '["CT"]'))
     assert codes(hip.send("CheckStatusInfoUpdate", hip.status("1001", "SC08"))) == ["forbidden"]
     assert hip.state(number) == "booked"
 

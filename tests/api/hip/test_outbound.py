@@ -467,6 +467,8 @@ def test_what_was_taken_before_a_refusal_is_archived_with_it(hip_on_sqlite: Any,
         send(message)
     assert refused.value.sent.request == "\n".join(document for _, document in fake.got)
     assert refused.value.sent.answer.count("<MCCI_IN000002UV01") == 2
+
+
 def test_a_request_is_shown_as_it_would_be_sent_and_nothing_is(
     hip_on_sqlite: Any, fake: FakePlatform, outgoing: Outgoing
 ) -> None:
@@ -493,4 +495,3 @@ def test_other_peers_are_told_as_before(hip_on_sqlite: Any) -> None:
 
 def _nobody(message: Any) -> None:
     raise AssertionError(f"{message.peer} is a platform")
-

@@ -29,7 +29,9 @@ COMMAND = (sys.executable, "-m", "examlane_api.cli", "sandbox")
 def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own, once it says that it is ready."""
     process = subprocess.Popen(
-        [*COMMAND, "--folder", str(folder), "--port", "0", *options], stdout=subprocess.PIPE, text=True,
+        [*COMMAND, "--folder", str(folder), "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     assert process.stdout is not None

@@ -151,9 +151,7 @@ def test_many_clients_at_once_each_get_their_own_answer(server: Any) -> None:
         ("?wsdlall", ["BookingSoap11", "BookingSoap12"]),
     ],
 )
-def test_a_wsdl_shows_the_versions_asked_for_and_the_configured_address(
-    server: Any, query: str, ports: list[str]
-) -> None:
+def test_a_wsdl_shows_the_versions_asked_for_and_the_configured_address(server: Any, query: str, ports: list[str]) -> None:
     wsdl = server.get(query).xml
     found = wsdl.findall(".//{*}service/{*}port")
     assert [port.get("name") for port in found] == ports

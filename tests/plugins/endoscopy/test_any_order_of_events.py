@@ -34,9 +34,7 @@ DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "resources": [{"code": f"{role}-1", "name": role, "group": role} for role in ROLES],
     "services": [{"item": "GASTRO", "group": "room", "minutes": 20}],
-    "rosters": [
-        {"resource": f"group:{role}", "weekdays": "1-7", "starts": "08:00", "ends": "11:00"} for role in ROLES
-    ],
+    "rosters": [{"resource": f"group:{role}", "weekdays": "1-7", "starts": "08:00", "ends": "11:00"} for role in ROLES],
     "walking": [],
 }
 OUTCOMES = ("passed", "passed", "passed_with_conditions", "deferred", "failed", "withdrawn", "expired", "?")

@@ -47,9 +47,7 @@ def item(line: int, rooms: tuple[str, ...] = ("room-N",), minutes: int = 15, **a
     return OrderItemView(f"O1/{line}", exam, services)
 
 
-def visits(
-    *items: OrderItemView, groups: list[GroupView] | None = None, **facts: Any
-) -> list[Visit]:
+def visits(*items: OrderItemView, groups: list[GroupView] | None = None, **facts: Any) -> list[Visit]:
     encounter = EncounterView("V1", EncounterClass.OUTPATIENT)
     context = {name: Fact(value) for name, value in facts.items()}
     order = OrderView("O1", encounter, "CLINIC", Priority.ROUTINE, NOW, items, context)

@@ -49,8 +49,6 @@ def the_visit() -> Visit:
     return visits[0]
 
 
-
-
 def findings(**facts: Any) -> list[Finding]:
     known = {"diabetes": False, **facts}
     return list(hooks.validate_order(order(TEST, **known), NOW, SETTINGS, RULES))

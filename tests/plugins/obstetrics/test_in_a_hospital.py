@@ -170,8 +170,7 @@ def test_three_days_of_diet_come_before_the_test_and_the_explanation_shows_both_
     number = ordered(world, "OGTT", "ECG")
     assert days(world, number, 2) == [3, 3]
     assert explanation(world, f"{number}/2")["why"]["en"] == (
-        "all 2 exams on one day (2026-11-26), about 125 minutes in the hospital; "
-        "separately the last would be on 2026-11-26"
+        "all 2 exams on one day (2026-11-26), about 125 minutes in the hospital; separately the last would be on 2026-11-26"
     )
 
 
@@ -345,9 +344,7 @@ def test_whatever_the_day_and_the_hour_nothing_is_booked_outside_its_weeks(
 ) -> None:
     midnight = datetime.combine(TODAY, datetime.min.time(), ward.hospital.settings.zone)
     ward.clock.set(midnight + timedelta(seconds=second))
-    number = ordered(
-        ward, "OGTT", "GROWTH", "ECG", days=days, out_of_town=out_of_town, patient=f"H{next(ward.numbers)}"
-    )
+    number = ordered(ward, "OGTT", "GROWTH", "ECG", days=days, out_of_town=out_of_town, patient=f"H{next(ward.numbers)}")
     for line, (first, last) in ((1, (168, 202)), (2, (196, 230))):
         starts_at = ward.item(f"{number}/{line}").starts_at
         opens, closes = (midnight + timedelta(days=bound - days) for bound in (first, last + 1))

@@ -117,8 +117,7 @@ def every(minutes: int, since: str = "08:00", until: str = "12:00") -> str:
 def visit(key: str, minutes: int = 10, campuses: str = "N", zone: str = "") -> Visit:
     attributes = KINDS[key][1]
     options = tuple(
-        VisitOption(f"G-{campus}", campus, zone or campus, _segments(key, minutes, f"G-{campus}"))
-        for campus in campuses
+        VisitOption(f"G-{campus}", campus, zone or campus, _segments(key, minutes, f"G-{campus}")) for campus in campuses
     )
     fasting = bool(attributes.get("fasting_hours"))
     return Visit(key, "X", (key,), options, fasting=fasting, gaps=bool(attributes.get("ogtt")))

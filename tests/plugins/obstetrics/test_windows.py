@@ -92,9 +92,7 @@ def gate(attributes: dict[str, Any], now: datetime = NOW, **more: Any) -> GateAn
 
 
 def test_the_rules_have_these_windows_and_no_others() -> None:
-    found = {
-        rule.id.rpartition(".")[2]: (rule["from_days"], rule["to_days"]) for rule in RULES.named("window.")
-    }
+    found = {rule.id.rpartition(".")[2]: (rule["from_days"], rule["to_days"]) for rule in RULES.named("window.")}
     assert found == WINDOWS
 
 
@@ -167,9 +165,7 @@ def test_an_exam_of_no_stage_is_one_segment_of_its_own_length_without_limits() -
 
 @settings(max_examples=150, deadline=None)
 @given(kind=st.sampled_from(sorted(WINDOWS)), days=st.integers(0, 301), second=st.integers(0, 86_399))
-def test_a_visit_lies_within_its_window_to_the_second_whatever_the_time_of_day(
-    kind: str, days: int, second: int
-) -> None:
+def test_a_visit_lies_within_its_window_to_the_second_whatever_the_time_of_day(kind: str, days: int, second: int) -> None:
     now = datetime.combine(TODAY, time(), SHANGHAI) + timedelta(seconds=second)
     known = order({"prenatal": kind}, **USUAL_RISK, last_menstrual_period=period(days))
     (found,) = hooks.requirements([known], [GROUP], now, SETTINGS, RULES) or ()
@@ -188,9 +184,7 @@ def test_a_visit_lies_within_its_window_to_the_second_whatever_the_time_of_day(
 
 def test_the_gate_is_open_until_the_last_second_of_the_window_even_before_it_begins() -> None:
     closes = datetime(2026, 12, 29, 23, 59, 59, tzinfo=SHANGHAI)
-    assert gate({"prenatal": "ogtt"}, last_menstrual_period="2026-06-10") == GateOpen(
-        "gestational_window", "1/1", closes
-    )
+    assert gate({"prenatal": "ogtt"}, last_menstrual_period="2026-06-10") == GateOpen("gestational_window", "1/1", closes)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +194,7 @@ def test_the_gate_is_open_until_the_last_second_of_the_window_even_before_it_beg
         ({"last_menstrual_period": period(98)}, "obstetrics.gestation.over"),
     ],
 )
-def test_an_exam_without_dates_or_past_its_window_can_be_neither_paid_nor_booked(
-    facts: dict[str, str], code: str
-) -> None:
+def test_an_exam_without_dates_or_past_its_window_can_be_neither_paid_nor_booked(facts: dict[str, str], code: str) -> None:
     answer = gate({"prenatal": "nt"}, **facts)
     assert isinstance(answer, GateClosed)
     assert (answer.code, answer.payable, answer.owner) == (code, False, "obstetrician")

@@ -115,9 +115,7 @@ def test_a_child_or_a_patient_of_unknown_age_gets_no_adult_flow(clinic: Any, bir
     assert ("child_rate" in clinic.codes(clinic.enhanced_mr, patient=patient)) is asked
 
 
-@pytest.mark.parametrize(
-    ("flow", "gauge"), [(2.9, "22G"), (3.0, "20G"), (4.9, "20G"), (5.0, "18G"), (7.0, "18G")]
-)
+@pytest.mark.parametrize(("flow", "gauge"), [(2.9, "22G"), (3.0, "20G"), (4.9, "20G"), (5.0, "18G"), (7.0, "18G")])
 def test_twenty_gauge_carries_three_and_eighteen_five_millilitres_a_second(flow: float, gauge: str) -> None:
     assert injection.cannula(flow, BOOK) == gauge
 

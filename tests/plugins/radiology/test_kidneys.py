@@ -75,9 +75,7 @@ def test_creatinine_without_sex_or_age_is_not_enough(clinic: Any, patient: Patie
     assert "egfr_unknown" in said
 
 
-@pytest.mark.parametrize(
-    "more", [{"encounter": EMERGENCY}, {"priority": Priority.URGENT}, {"priority": Priority.STAT}]
-)
+@pytest.mark.parametrize("more", [{"encounter": EMERGENCY}, {"priority": Priority.URGENT}, {"priority": Priority.STAT}])
 def test_an_urgent_order_does_not_wait_for_the_laboratory_but_gives_a_reason(clinic: Any, more: Any) -> None:
     found = clinic.ask(patient=clinic.man_of_61, without=("egfr",), **more)
     (asked,) = [finding for finding in found if finding.code == "radiology.egfr_unknown"]

@@ -84,8 +84,14 @@ def test_what_is_refused_agrees_with_a_plain_exam_and_contradicts_an_enhanced_on
 @pytest.mark.parametrize(
     "note",
     [
-        "必要时增强", "酌情增强", "平扫±增强", "增强？", "如平扫有异常，加做增强", "可考虑增强",
-        "外院平扫，建议进一步增强", "增强由放射科决定",
+        "必要时增强",
+        "酌情增强",
+        "平扫±增强",
+        "增强？",
+        "如平扫有异常，加做增强",
+        "可考虑增强",
+        "外院平扫，建议进一步增强",
+        "增强由放射科决定",
     ],
 )
 def test_contrast_under_a_condition_is_only_said(clinic: Any, items: Any, note: str) -> None:

@@ -52,9 +52,7 @@ def of_event(hospital: Hospital, profile: Profile, message: Message) -> list[Out
     return of_appointment(hospital, profile, message.subject_key, message.kind, version, message.event_id)
 
 
-def of_appointment(
-    hospital: Hospital, profile: Profile, number: str, kind: str, version: int, event: str
-) -> list[Outgoing]:
+def of_appointment(hospital: Hospital, profile: Profile, number: str, kind: str, version: int, event: str) -> list[Outgoing]:
     """The documents of a change (`kind`, as events name it) that gave an appointment its `version`."""
     database = hospital.database
     ended = kind in ENDED
@@ -76,9 +74,7 @@ def of_appointment(
     return []
 
 
-def of_day(
-    hospital: Hospital, profile: Profile, day: date, department: str, *, new: bool, event: str
-) -> list[Outgoing]:
+def of_day(hospital: Hospital, profile: Profile, day: date, department: str, *, new: bool, event: str) -> list[Outgoing]:
     """The rosters of a department on a day, as they are now: SourceAndScheduleInfoAdd (`new`) or Update.
 
     Nothing where there is no roster. The same content for the same event has the same number.

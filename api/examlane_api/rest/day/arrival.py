@@ -253,9 +253,7 @@ def read_queue(group: str) -> Mapping[str, Any]:
 def call_next(body: dict[str, Any], group: str) -> Mapping[str, Any]:
     """Call the next patient; two rooms never get the same one."""
     allow_department("queue.call", _department(group))
-    return write(
-        "queue.call", body, lambda key: answers().appointment(calling.call_next(hospital(), group, actor(), key))
-    )
+    return write("queue.call", body, lambda key: answers().appointment(calling.call_next(hospital(), group, actor(), key)))
 
 
 @blp.route("/wards/<string:ward>/bedside", methods=["GET"])
@@ -287,9 +285,7 @@ def bedside_report(body: dict[str, Any], order: str, line: str) -> Mapping[str, 
     if department is None:
         raise NotFound("order item", key_of_item)
     allow_department("bedside.report", department)
-    said = ExecutionReport(
-        body["state"], reason_code=body["reason_code"] or "", rebook=body["rebook"], at=body["at"]
-    )
+    said = ExecutionReport(body["state"], reason_code=body["reason_code"] or "", rebook=body["rebook"], at=body["at"])
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         return answers().appointment(bedside.report(hospital(), key_of_item, said, actor(), key))
@@ -316,9 +312,7 @@ def arrived(came: Arrived) -> dict[str, Any]:
     g.version = None
     return {
         "appointments": [answers().appointment(one) for one in came.appointments],
-        "refused": [
-            {"what": what, "code": refusal.code, "message": words(refusal.text)} for what, refusal in came.refused
-        ],
+        "refused": [{"what": what, "code": refusal.code, "message": words(refusal.text)} for what, refusal in came.refused],
     }
 
 

@@ -54,9 +54,7 @@ class OrderChangeBody(Schema):
 
 class Refund(Schema):
     order = Code(64, required=True)
-    kind = fields.String(
-        required=True, validate=validate.OneOf([refunds.REQUESTED, refunds.WITHDRAWN, refunds.REFUNDED])
-    )
+    kind = fields.String(required=True, validate=validate.OneOf([refunds.REQUESTED, refunds.WITHDRAWN, refunds.REFUNDED]))
     at = Instant(required=True)
     lines = Several(Whole(1, 999), 0, 50, load_default=())
     amount = fields.String(load_default="", validate=AMOUNT)

@@ -168,9 +168,7 @@ def withdraw(body: dict[str, Any]) -> Mapping[str, Any]:
     """An event was reported by mistake: what it took comes back where its seats are free, else it is planned again."""
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        made = encounters.withdraw(
-            hospital(), body["encounter"], body["event"], actor(), key, reason=body["reason"]
-        )
+        made = encounters.withdraw(hospital(), body["encounter"], body["event"], actor(), key, reason=body["reason"])
         return answers().encounter(made)
 
     return write("encounter.withdraw", body, act)

@@ -55,9 +55,7 @@ class PaperLine(Schema):
 
     appointment = Code(16, required=True)
     at = Instant(required=True)
-    what = fields.String(
-        load_default="arrived", validate=validate.OneOf(["arrived", "started", "finished", "not_done"])
-    )
+    what = fields.String(load_default="arrived", validate=validate.OneOf(["arrived", "started", "finished", "not_done"]))
     reason = CleanText(200, minimum=0, load_default="")
 
 
@@ -161,9 +159,7 @@ def enter_paper(body: dict[str, Any]) -> Mapping[str, Any]:
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         answer, here = enter(key), hospital()
-        here.database.write(
-            lambda: receipts.keep(here.database, key, "check_ins", key.key[:80], epoch(here.clock.now()))
-        )
+        here.database.write(lambda: receipts.keep(here.database, key, "check_ins", key.key[:80], epoch(here.clock.now())))
         return answer
 
     return write("check_in.batch", body, act, enter)

@@ -134,9 +134,7 @@ def relate(body: dict[str, Any]) -> Mapping[str, Any]:
 
     def act(key: RequestKey) -> Mapping[str, Any]:
         one, other = Identifier(**body["patient"]), Identifier(**body["other"])
-        return answers().person(
-            people.relate(hospital(), one, other, body["kind"], actor(), key, related=body["related"])
-        )
+        return answers().person(people.relate(hospital(), one, other, body["kind"], actor(), key, related=body["related"]))
 
     return write("patient.relate", body, act)
 
@@ -163,9 +161,7 @@ def undo(body: dict[str, Any], number: str) -> Mapping[str, Any]:
     """They were two people: what was linked goes back, with what has come to its encounters since."""
     if not re.fullmatch(r"\d{1,18}", number, re.ASCII):
         raise NotFound("merge", number)
-    return write(
-        "patient.unmerge", body, lambda key: answers().merge(merging.undo(hospital(), int(number), actor(), key))
-    )
+    return write("patient.unmerge", body, lambda key: answers().merge(merging.undo(hospital(), int(number), actor(), key)))
 
 
 @blp.route("/patients/updates", methods=["POST"])

@@ -48,9 +48,7 @@ def read_policy(code: str) -> Mapping[str, Any]:
 def set_policy(body: dict[str, Any], code: str) -> Mapping[str, Any]:
     """Set all of a department's policy. `version` or If-Match names the version that was read."""
     here, body = hospital(), expecting(body)
-    policy.set_policy(
-        here.database, code, body["policy"], actor(), epoch(here.clock.now()), version=body["version"]
-    )
+    policy.set_policy(here.database, code, body["policy"], actor(), epoch(here.clock.now()), version=body["version"])
     return _answer(code)
 
 

@@ -115,9 +115,7 @@ def report_result(body: dict[str, Any], call: str) -> Mapping[str, Any]:
     allow_department(CALLS, call_list.call_of(hospital().database, internal(call)).department)
 
     def act(key: RequestKey) -> Mapping[str, Any]:
-        found = call_list.result(
-            hospital(), internal(call), body["result"], actor(), key, next_try_at=body["next_try_at"]
-        )
+        found = call_list.result(hospital(), internal(call), body["result"], actor(), key, next_try_at=body["next_try_at"])
         return waiting.call(answers(), found)
 
     return write("call.result", body, act)

@@ -142,9 +142,7 @@ def _allowed(name: str, number: str) -> Task:
     return found
 
 
-def _changed(
-    name: str, number: str, body: Mapping[str, Any], act: Callable[[int, RequestKey], None]
-) -> Mapping[str, Any]:
+def _changed(name: str, number: str, body: Mapping[str, Any], act: Callable[[int, RequestKey], None]) -> Mapping[str, Any]:
     task = _allowed(SETTLE, number).id
 
     def once(key: RequestKey) -> Mapping[str, Any]:

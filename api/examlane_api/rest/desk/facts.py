@@ -115,9 +115,7 @@ def list_evidence(query: dict[str, Any]) -> Mapping[str, Any]:
     departments, patient = departments_of(EVIDENCE, query["department"]), patient_of(query["patient"])
 
     def read(**page: Any) -> list[facts.EvidenceRow]:
-        return facts.evidence(
-            hospital().database, departments=departments, patient=patient, kind=query["kind"], **page
-        )
+        return facts.evidence(hospital().database, departments=departments, patient=patient, kind=query["kind"], **page)
 
     return paged("evidence", query, read, answers().row)
 

@@ -24,9 +24,7 @@ MOST_TIMES = 200
 DEFAULT_DAYS = 7
 DEFAULT_PAGE = 50
 ONE_SUBJECT = Text("申请单号和预约号须且只能给出一个", "Give either an order number or an appointment number")
-ONE_FILTER = Text(
-    "请按预约号、申请单号、患者或科室之一查询", "Ask by appointment, by order, by patient, or by department"
-)
+ONE_FILTER = Text("请按预约号、申请单号、患者或科室之一查询", "Ask by appointment, by order, by patient, or by department")
 HOLD_OR_TIME = Text("请给出已保留的预约号，或项目、地点和时间", "Give the number of a hold, or items, group and time")
 
 
@@ -117,9 +115,7 @@ def _chosen(call: Call, *, held: bool) -> Answer:
         call.allow_item(key)
 
     def act(key: RequestKey) -> Answer:
-        made = choosing.book(
-            call.hospital, body["items"], body["group"], body["starts_at"], call.actor, key, hold=held
-        )
+        made = choosing.book(call.hospital, body["items"], body["group"], body["starts_at"], call.actor, key, hold=held)
         return call.answers.appointment(made)
 
     return call.results.appointment(call.once(act))

@@ -98,9 +98,7 @@ class Call:
         self.allow(groups[code].department)
         return code
 
-    def once(
-        self, act: Callable[[RequestKey], Answer], again: Callable[[RequestKey], Answer] | None = None
-    ) -> Answer:
+    def once(self, act: Callable[[RequestKey], Answer], again: Callable[[RequestKey], Answer] | None = None) -> Answer:
         """Do a write once for the message's id. `again` makes the answer of one that died before it was answered."""
         key = request_key(self.caller.name, self.payload["messageId"], self.operation, self.payload)
 

@@ -99,8 +99,7 @@ class Message:
         if element in ("facts", "data"):
             return self._by_name(element, values, pointer, paths)
         return [
-            self._member(_ENTRIES[element], value, f"{pointer}/{index}", paths[index])
-            for index, value in enumerate(values)
+            self._member(_ENTRIES[element], value, f"{pointer}/{index}", paths[index]) for index, value in enumerate(values)
         ]
 
     def _by_name(self, element: str, facts: Sequence[Any], pointer: str, paths: Sequence[str]) -> dict[str, Any]:

@@ -95,9 +95,7 @@ def reschedule(
         if current.state == "no_show" and not actor.desk and at_the_desk_only(choice.planner.snapshot, choice.items):
             raise Refused("restricted", text("restricted"))
         chosen = checked(choice, group, starts_at)
-        write = partial(
-            move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient, at_once=at_once
-        )
+        write = partial(move, hospital, choice, chosen, actor, key, reason or "rescheduled", by_patient, at_once=at_once)
         return hospital.database.write(write)
 
     return by_id(hospital, tried(attempt))

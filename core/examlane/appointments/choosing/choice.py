@@ -54,7 +54,12 @@ class Choice:
 
 
 def choose(
-    hospital: Hospital, keys: Sequence[str], number: str, *, arrived: bool = False, prepared: bool = False,
+    hospital: Hospital,
+    keys: Sequence[str],
+    number: str,
+    *,
+    arrived: bool = False,
+    prepared: bool = False,
     desk: bool = False,
 ) -> Choice:
     """Order items, or an appointment by its number, as one visit. Raises `Refused` where it may not be given a time.

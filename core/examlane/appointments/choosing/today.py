@@ -102,9 +102,7 @@ def book_today(
 
 def as_visits(hospital: Hospital, items: Sequence[str]) -> list[list[str]]:
     """Order items of one patient, together as their departments would examine them. Raises `NotFound`."""
-    state = snapshot.read(
-        hospital.database, hospital.catalogues, patient_of(hospital, items), hospital.clock.now()
-    )
+    state = snapshot.read(hospital.database, hospital.catalogues, patient_of(hospital, items), hospital.clock.now())
     planner = Planner(hospital, state, hospital.clock.now())
     by_place: dict[tuple[str, int], list[OpenItem]] = defaultdict(list)
     for item in state.items:

@@ -57,12 +57,9 @@ class Shape:
         self.rests = _rests(problem)
         self._needed = _needed(problem)
         self._inside = [
-            sum(1 << exam for exam in {exam for _, exam, _ in chain.inside} | set(chain.exams))
-            for chain in problem.chains
+            sum(1 << exam for exam in {exam for _, exam, _ in chain.inside} | set(chain.exams)) for chain in problem.chains
         ]
-        self._places = [
-            sorted({(self.zone[pool.zone], pool.ticks) for pool in exam.pools}) for exam in problem.exams
-        ]
+        self._places = [sorted({(self.zone[pool.zone], pool.ticks) for pool in exam.pools}) for exam in problem.exams]
         self._shortest = [min((pool.ticks for pool in exam.pools), default=0) for exam in problem.exams]
         self._open: dict[int, list[int]] = {}
         self._tails: list[dict[int, int]] = [{} for _ in range(self.outside + 1)]

@@ -77,6 +77,4 @@ def cost(problem: Problem, day: Day, plan: Plan) -> Score:
 
 
 def _spans(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
-    return {
-        step.exam: (step.tick, step.tick + problem.exams[step.exam].pools[step.pool].ticks) for step in plan.steps
-    }
+    return {step.exam: (step.tick, step.tick + problem.exams[step.exam].pools[step.pool].ticks) for step in plan.steps}

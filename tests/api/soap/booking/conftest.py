@@ -164,5 +164,3 @@ def peer(sqlite_url: str) -> Iterator[Peer]:
 def peer_on_each(database_url: str) -> Iterator[Peer]:
     with serving(database_url) as found:
         yield found
-
-

@@ -143,9 +143,7 @@ def test_a_late_check_in_that_the_desk_decides_tells_what_to_do(peer: Any) -> No
 
 
 @pytest.mark.parametrize("died_before_answering", [False, True])
-def test_the_same_message_again_gets_the_same_answer_and_changes_nothing(
-    peer: Any, died_before_answering: bool
-) -> None:
+def test_the_same_message_again_gets_the_same_answer_and_changes_nothing(peer: Any, died_before_answering: bool) -> None:
     service = peer.service
     messages = [
         ("SubmitOrder", order("O1", "US-HEART")),
@@ -156,9 +154,7 @@ def test_the_same_message_again_gets_the_same_answer_and_changes_nothing(
         first = service[name](message)
         versions = peer.world.database.value("SELECT count(*) FROM appointment_version")
         if died_before_answering:
-            peer.world.database.write(
-                lambda: peer.world.database.rows("UPDATE receipt SET answer = NULL RETURNING id")
-            )
+            peer.world.database.write(lambda: peer.world.database.rows("UPDATE receipt SET answer = NULL RETURNING id"))
         assert serialize_object(service[name](message)) == serialize_object(first)
         assert peer.world.database.value("SELECT count(*) FROM appointment_version") == versions
     number = peer.world.item("O1/1").appointment
