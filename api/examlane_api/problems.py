@@ -34,6 +34,7 @@ REFUSED_CONTENT = frozenset({
     "role_unknown",
 })  # fmt: skip
 MOST_ERRORS = 100
+LONGEST_INSTANCE = 500
 LOG = structlog.get_logger("examlane.api")
 
 
@@ -54,7 +55,7 @@ def problem(
         "code": code,
         "detail": detail.en,
         "message": {"zh": detail.zh, "en": detail.en},
-        "instance": quote(request.path),
+        "instance": quote(request.path)[:LONGEST_INSTANCE],
     }
     if parts := list(errors):
         body["errors"] = parts
@@ -97,7 +98,11 @@ def part(pointer: str, text: Text) -> dict[str, str]:
 
 
 def _parts(error: Refused) -> list[dict[str, str]]:
-    return [part(error.pointer, error.text)] if error.pointer else []
+    return [
+        part(each.pointer, each.text) | {"code": each.code} | ({"rule": each.rule} if each.rule else {})
+        for each in error.objections
+        if each.pointer or each.rule
+    ]
 
 
 def _code(status: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from examlane.domain import Text
 
@@ -24,14 +26,36 @@ class NotFound(ExamlaneError):
         self.key = key
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One thing that stands against a command: the reason's code, its words, and the field it is about.
+
+    `rule` is what a department's plugin or the hospital's rules call it, where one of them objects.
+    """
+
+    code: str
+    text: Text
+    pointer: str = ""
+    rule: str = ""
+
+
 class Refused(ExamlaneError):
-    """A command that the rules do not allow, with the reason's code, its words, and the field it is about."""
+    """A command that the rules do not allow: code, words and field of the reason, or of the first of several."""
 
     def __init__(self, code: str, text: Text, pointer: str = "") -> None:
         super().__init__(text.en)
         self.code = code
         self.text = text
         self.pointer = pointer
+        self.objections: tuple[Objection, ...] = (Objection(code, text, pointer),)
+
+    @classmethod
+    def by(cls, objections: Sequence[Objection]) -> Self:
+        """Refused for all of these together; one at least."""
+        first = objections[0]
+        refused = cls(first.code, joined(each.text for each in objections), first.pointer)
+        refused.objections = tuple(objections)
+        return refused
 
 
 class Conflict(Refused):
@@ -52,3 +76,9 @@ class StalePlan(ExamlaneError):
 
 class SlotTaken(StalePlan):
     """Somebody else took the slot first."""
+
+
+def joined(words: Iterable[Text]) -> Text:
+    """Several texts as one, each said once."""
+    told = list(dict.fromkeys(words))
+    return Text("；".join(text.zh for text in told), "; ".join(text.en for text in told))

@@ -73,6 +73,7 @@ class Json:
     status: int = 422
     pointer: str = ""
     code: str = ""
+    rule: str = ""
     raw: bytes | None = None
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()
@@ -113,6 +114,7 @@ class Xml:
     value: Any = None
     field: str = ""
     code: str = ""
+    rule: str = ""
     after: str = ""
     raw: bytes | None = None
     status: int = 500

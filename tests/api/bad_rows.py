@@ -37,10 +37,10 @@ def citizen(number: str) -> Iterator[Json | Xml]:
     )  # fmt: skip
 
 
-def bookings(order: str, code: str) -> Iterator[Json | Xml]:
-    """A time for an item that may not be booked; the code says why."""
-    yield Json("/appointments", "items", [f"{order}/1"], 409, "-", code=code)
-    yield Xml("BookAppointment", "booking/items/item/orderNo", order, "-", code)
+def bookings(order: str, code: str, rule: str = "") -> Iterator[Json | Xml]:
+    """A time for an item that may not be booked; the code says why, and the rule's name which one."""
+    yield Json("/appointments", "items", [f"{order}/1"], 409, "-", code, rule)
+    yield Xml("BookAppointment", "booking/items/item/orderNo", order, "-", code, rule)
 
 
 def holder(number: str) -> Iterator[Json | Xml]:
@@ -222,8 +222,8 @@ ROWS: dict[str, list[Json | Xml]] = {
         Xml("RescheduleAppointment", "reschedule/version", "7", "-", "version_conflict"),
     ],
     "36 not paid, not assessed, against a rule": [
-        *(case for order, code in (("OG", "awaiting_payment"), ("OH", "awaiting_gate"),
-                                   ("OX", "time_not_possible"), ("OC", "rejected")) for case in bookings(order, code)),
+        *bookings("OG", "awaiting_payment"), *bookings("OH", "awaiting_gate", "rules.assess"),
+        *bookings("OX", "time_not_possible", "rules.apart"), *bookings("OC", "rejected", "rules.contrast"),
     ],
     "37 another media type or method": [
         *(Json("/payments", raw=b"{}", status=415, headers=(("Content-Type", media),)) for media in

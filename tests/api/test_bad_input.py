@@ -148,6 +148,8 @@ def refused_by_rest(case: Json, answer: Any) -> None:
     assert (answer.status_code, answer.mimetype) == (case.status, "application/problem+json")
     assert len(answer.data) < 30_000
     assert answer.json["code"] == (case.code or answer.json["code"])
+    if case.rule:
+        assert case.rule in [each.get("rule") for each in answer.json["errors"]]
     if case.named_pointer and answer.status_code == 422:
         problems = {each["pointer"]: each for each in answer.json["errors"]}
         assert case.named_pointer in problems
@@ -162,6 +164,8 @@ def refused_by_soap(case: Xml, answer: Any) -> None:
     assert answer.status_code == (case.status or answer.status_code)
     if case.code:
         assert fault.findtext(f".//{{{NAMESPACE}}}code") == case.code
+    if case.rule:
+        assert case.rule in [each.text for each in fault.iter(f"{{{NAMESPACE}}}rule")]
     if case.named_field:
         assert case.named_field in [each.text for each in fault.iter(f"{{{NAMESPACE}}}field")]
 

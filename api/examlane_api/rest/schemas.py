@@ -387,6 +387,8 @@ class ProblemPart(Schema):
     pointer = fields.String()
     detail = fields.String()
     detail_zh = fields.String()
+    code = fields.String()
+    rule = fields.String()
 
 
 class Problem(Schema):

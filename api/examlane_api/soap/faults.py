@@ -38,7 +38,7 @@ class FaultKind(Enum):
 
 @dataclass(eq=False)
 class SoapRefusal(Exception):
-    """A message is refused. Handlers raise it with a code, words for people, and the fields at fault.
+    """A message is refused. Handlers raise it with a code, words for people, the fields at fault, and the rules.
 
     `retryable` says that the same message may be sent again later as it is.
     """
@@ -47,6 +47,7 @@ class SoapRefusal(Exception):
     message: Text | str
     retryable: bool = False
     fields: Sequence[str] = ()
+    rules: Sequence[str] = ()
     kind: FaultKind = FaultKind.SENDER
     status: int = 500
 
@@ -96,6 +97,8 @@ def _booking_fault(detail: etree._Element, refusal: SoapRefusal, namespace: str,
     _child(typed, namespace, "retryable").text = str(refusal.retryable).lower()
     for name in refusal.fields:
         _child(typed, namespace, "field").text = printable(name)
+    for name in refusal.rules:
+        _child(typed, namespace, "rule").text = printable(name)
 
 
 def _child(parent: etree._Element, namespace: str, name: str) -> etree._Element:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -67,7 +67,13 @@ class Constraints:
         around = [self._around(stretch, option, length) for stretch in self.occupied]
         if position:
             return around
-        return [*around, *self._intervals(visit, whole), *(self._afternoons(visit) if visit.fasting else ())]
+        apart = [window for _, window in self._intervals(visit, whole)]
+        return [*around, *apart, *(self._afternoons(visit) if visit.fasting else ())]
+
+    def against(self, visit: Visit, option: VisitOption, starts_at: datetime) -> list[IntervalRule]:
+        """The rules that keep a visit from a start at an option."""
+        found = self._intervals(visit, longest(option))
+        return list({rule.rule: rule for rule, (after, before) in found if after < starts_at < before}.values())
 
     def with_exams(self, exams: Sequence[Examination], occupied: Sequence[Occupied]) -> Constraints:
         """The same after more visits were placed."""
@@ -88,18 +94,18 @@ class Constraints:
         """Whether a rule was confirmed away for one of some exams; visits being planned go by their keys."""
         return any(rule.rule in self.waived(exam.appointment) for exam in exams)
 
-    def _intervals(self, visit: Visit, length: timedelta) -> list[Window]:
+    def _intervals(self, visit: Visit, length: timedelta) -> Iterator[tuple[IntervalRule, Window]]:
         rules = intervals.enforced(self.rules, self.waived(visit.key))
         items = self.exam_items(visit)
         span = self.calendar.midnight(self.days[0]) - DAY, self.calendar.midnight(self.days[-1]) + 2 * DAY
-        windows = [
-            window
-            for exam in self.exams
-            for distance in intervals.distances(rules, items, [exam.item])
-            for window in intervals.windows(distance, exam, length, self.calendar, span)
-        ]
-        counts = (rule for rule in rules if rule.relation is Relation.COUNT and any(map(rule.first.matches, items)))
-        return windows + [window for rule in counts for window in intervals.count_windows(rule, self.exams)]
+        for exam in self.exams:
+            for distance in intervals.distances(rules, items, [exam.item]):
+                for window in intervals.windows(distance, exam, length, self.calendar, span):
+                    yield distance.rule, window
+        for rule in rules:
+            if rule.relation is Relation.COUNT and any(map(rule.first.matches, items)):
+                for window in intervals.count_windows(rule, self.exams):
+                    yield rule, window
 
     def _afternoons(self, visit: Visit) -> list[Window]:
         # Nobody fasts from the evening into the afternoon: exams that need eight hours start in the morning.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from examlane.domain import GateAnswer, GateClosed, GateOpen, Text
-from examlane.errors import Conflict
+from examlane.domain import GateAnswer, GateClosed, GateOpen
+from examlane.errors import Conflict, Objection, joined
 from examlane.hospital import Hospital
 from examlane.orders import snapshot
 from examlane.orders.snapshot import Snapshot
@@ -26,18 +26,17 @@ def must_be_open(hospital: Hospital, patient: int, items: Collection[str], after
     now = hospital.clock.now()
     state = snapshot.read(hospital.database, hospital.catalogues, patient, now)
     found = _ask(hospital, state, items, now)
-    if (closed := closed_for(found)) is not None:
-        raise Conflict("awaiting_gate", closed)
+    if closed := objections(found):
+        raise Conflict.by(closed)
     pending = [gate.before_start for gate in found if isinstance(gate, GateOpen) and gate.before_start]
     if pending and after in STARTING:
-        raise Conflict("not_ready", _joined(pending))
+        raise Conflict("not_ready", joined(pending))
     return state.version
 
 
-def closed_for(found: Iterable[GateAnswer]) -> Text | None:
-    """The reasons of the closed gates, or None when all are open."""
-    reasons = [gate.reason for gate in found if isinstance(gate, GateClosed)]
-    return _joined(reasons) if reasons else None
+def objections(found: Sequence[GateAnswer], pointer: str = "") -> list[Objection]:
+    """What the closed gates have against it, about a field."""
+    return [Objection("awaiting_gate", gate.reason, pointer, gate.code) for gate in found if isinstance(gate, GateClosed)]
 
 
 def _ask(hospital: Hospital, state: Snapshot, items: Collection[str], now: datetime) -> list[GateAnswer]:
@@ -48,8 +47,3 @@ def _ask(hospital: Hospital, state: Snapshot, items: Collection[str], now: datet
         if item.key in items
         for gate in judge.gates(item.department, replace(item.order, items=(item.view,)), state.patient, state.evidence)
     ]
-
-
-def _joined(words: Iterable[Text]) -> Text:
-    told = list(dict.fromkeys(words))
-    return Text("；".join(text.zh for text in told), "; ".join(text.en for text in told))

@@ -151,8 +151,10 @@ def _refusal(error: ExamlaneError, message: Message) -> SoapRefusal:
         words = Text(f"没有这个{SUBJECTS.get(error.subject, error.subject)}", f"no such {error.subject}")
         return SoapRefusal("not_found", words)
     if isinstance(error, Refused):
-        fields = [message.path(error.pointer)] if error.pointer else []
-        return SoapRefusal(error.code, error.text, retryable=error.code in SEND_AGAIN, fields=fields)
+        fields = dict.fromkeys(message.path(each.pointer) for each in error.objections if each.pointer)
+        rules = dict.fromkeys(each.rule for each in error.objections if each.rule)
+        again = error.code in SEND_AGAIN
+        return SoapRefusal(error.code, error.text, retryable=again, fields=list(fields), rules=list(rules))
     return SoapRefusal("unavailable", TITLES[503], retryable=True, kind=FaultKind.RECEIVER)
 
 

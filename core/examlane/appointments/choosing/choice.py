@@ -10,30 +10,32 @@ from typing import Any
 
 from examlane.appointments import desk, distances, evidence, places, status, visits
 from examlane.appointments.changes import ENTER_QUEUE, keep_back
-from examlane.appointments.status import AppointmentStatus
+from examlane.appointments.status import AppointmentStatus, ItemStatus
 from examlane.capacity import withheld
 from examlane.capacity.availability import SlotCalendar
-from examlane.domain import Text
-from examlane.errors import Conflict, NotFound, Refused
+from examlane.domain import FindingKind, Text
+from examlane.errors import Conflict, NotFound, Objection, Refused
 from examlane.hospital import Hospital
 from examlane.orders import patients, snapshot
 from examlane.orders.snapshot import OpenItem, Snapshot
 from examlane.orders.snapshot import Visit as BookedVisit
 from examlane.planning import gates
 from examlane.planning.constraints import Constraints, audiences, option_of
-from examlane.planning.judging import BOOKED_OUTSIDE, LEFT_TO_PEOPLE, may_be_restricted
+from examlane.planning.judging import BOOKED_OUTSIDE, LEFT_TO_PEOPLE, Verdict, may_be_restricted
 from examlane.planning.planner import Plan, Planner
 from examlane.reasons import text
 from examlane.records import receipts
 from examlane.records.audit import Actor
 from examlane.records.receipts import RequestKey
 from examlane.storage.fields import dump, epoch
-from examlane.visit import Placement, Visit
+from examlane.visit import Placement, Visit, VisitOption
 
 NOT_BOOKABLE = Text("该项目目前不能预约", "this item cannot be booked now")
+ALREADY_BOOKED = Text("该项目已预约", "this item is booked already")
 NOT_POSSIBLE = Text("该时间不符合检查要求，请另选", "this time does not meet the exam's requirements: choose another")
 NO_PLACE = Text("今天已无空位，请到登记台", "no place is left today: please go to the desk")
-STOPPED = ("rejected", "needs_confirmation")
+STOPPED = {"rejected": FindingKind.BLOCK, "needs_confirmation": FindingKind.CONFIRM}
+"""What was found of an item that is in a state in which it gets no time."""
 BY_HAND = ("department_manual", "restricted", *LEFT_TO_PEOPLE)
 
 
@@ -77,7 +79,7 @@ def choose(
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
     if not own:
         _say_what_stopped(hospital, patient, keys)
-    _must_be_bookable(plan, own, moving=current is not None, desk=desk)
+    _must_be_bookable(plan, own, () if current else keys, desk=desk)
     visit = _visit(planner, plan, own, arrived or prepared)
     return Choice(planner, plan, visit, own, current)
 
@@ -98,28 +100,56 @@ def patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
 
 
 def _say_what_stopped(hospital: Hospital, patient: int, keys: Sequence[str]) -> None:
-    """Raise `Refused` in the words of the rule that stopped an item, if one did."""
-    for index, key in enumerate(keys):
-        for item in status.of_patient(hospital, patient):
-            if item.key == key and item.state in STOPPED:
-                raise Refused(item.state, item.message, f"/items/{index}")
+    """Raise `Refused` in the words of the rules that stopped items, if some did."""
+    found = [
+        objection
+        for item in status.of_patient(hospital, patient)
+        if item.key in keys and item.state in STOPPED
+        for objection in _stopped(item, f"/items/{keys.index(item.key)}")
+    ]
+    if found:
+        raise Refused.by(found)
 
 
-def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], *, moving: bool, desk: bool) -> None:
+def _stopped(item: ItemStatus, pointer: str) -> list[Objection]:
+    said = [
+        Objection(item.state, Text(**finding["text"]), pointer, finding["rule"] or finding["code"])
+        for finding in item.findings
+        if finding["kind"] == STOPPED[item.state]
+    ]
+    return said or [Objection(item.state, item.message, pointer)]
+
+
+def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], named: Sequence[str], *, desk: bool) -> None:
+    """Raise `Refused` with everything that keeps the items from a time; `named` by their keys, or of a visit that moves."""
     if not items or plan.snapshot.died:
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
-    if not moving and not desk and at_the_desk_only(plan.snapshot, items):
+    if named and not desk and at_the_desk_only(plan.snapshot, items):
         raise Refused("restricted", text("restricted"), "/items")
-    for index, verdict in enumerate(plan.verdicts):
-        if verdict.item.release == BOOKED_OUTSIDE:  # no rule knows anything of it
-            raise Refused("without_order", text("without_order"), f"/items/{index}")
-        if (closed := gates.closed_for(gate.answer for gate in verdict.gates)) is not None:
-            raise Refused("awaiting_gate", closed, f"/items/{index}")
-        ready = verdict.bookable or verdict.reason in BY_HAND or (moving and verdict.state == "accepted")
-        if not ready:
-            raise Refused(verdict.reason, text(verdict.reason), f"/items/{index}")
-        if verdict.item.appointment is not None and not moving:
-            raise Conflict("already_booked", Text("该项目已预约", "this item is booked already"), f"/items/{index}")
+    places = {key: f"/items/{index}" for index, key in enumerate(named)}
+    found = [each for verdict in plan.verdicts for each in _against(verdict, places.get(verdict.item.key, ""))]
+    if found:
+        raise Refused.by(found)
+    for verdict in plan.verdicts:
+        if verdict.item.appointment is not None and named:
+            raise Conflict("already_booked", ALREADY_BOOKED, places[verdict.item.key])
+
+
+def _against(verdict: Verdict, pointer: str) -> list[Objection]:
+    """What keeps an item from a time; one that has no pointer is not named, but moves with its visit."""
+    if verdict.item.release == BOOKED_OUTSIDE:  # no rule knows anything of it
+        return [Objection("without_order", text("without_order"), pointer)]
+    if closed := gates.objections([gate.answer for gate in verdict.gates], pointer):
+        return closed
+    if verdict.bookable or verdict.reason in BY_HAND or (not pointer and verdict.state == "accepted"):
+        return []
+    kind = STOPPED.get(verdict.reason)
+    said = [
+        Objection(verdict.reason, finding.text, pointer, finding.rule or finding.code)
+        for finding in verdict.findings
+        if finding.kind == kind
+    ]
+    return said or [Objection(verdict.reason, text(verdict.reason), pointer)]
 
 
 def _visit(planner: Planner, plan: Plan, items: Sequence[OpenItem], prepared: bool) -> Visit:
@@ -163,8 +193,14 @@ def checked(choice: Choice, group: str, starts_at: datetime) -> Placement:
     tick = calendar.tick(day, starts_at)
     on_grid = availability.instant(day, tick) == starts_at
     if not on_grid or day not in choice.planner.days or not availability.starts(choice.visit, option, day) >> tick & 1:
-        raise Refused("time_not_possible", NOT_POSSIBLE, "/starts_at")
+        raise _not_possible(choice, option, starts_at)
     return availability.settled(choice.visit, option, Placement(choice.visit.key, group, starts_at))
+
+
+def _not_possible(choice: Choice, option: VisitOption, starts_at: datetime) -> Refused:
+    rules = constraints_of(choice).against(choice.visit, option, starts_at)
+    said = [Objection("time_not_possible", rule.text, "/starts_at", rule.rule) for rule in rules]
+    return Refused.by(said or [Objection("time_not_possible", NOT_POSSIBLE, "/starts_at")])
 
 
 def next_today(choice: Choice, group: str) -> Placement:
