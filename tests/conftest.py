@@ -20,7 +20,9 @@ from hypothesis import settings
 
 from examlane.storage.database import Database
 
-settings.register_profile("examlane", deadline=None)  # a busy machine is no failure
+# The same examples each time, and a busy machine is no failure; `--hypothesis-profile search` looks for new ones.
+settings.register_profile("examlane", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("examlane")
 
 

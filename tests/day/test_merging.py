@@ -171,6 +171,15 @@ def test_a_patient_is_not_merged_into_himself_and_whom_nobody_knows_not_at_all(w
     assert world.database.value("SELECT count(*) FROM patient_merge") == 0
 
 
+def test_a_number_that_a_merge_has_moved_is_not_merged_with_itself_either(world: World) -> None:
+    booked(world, "P1")
+    booked(world, "P2")
+    join(world, "P1", "P2")
+    for patient in ("P1", "P2"):
+        with pytest.raises(Refused, match="same patient"):
+            join(world, patient, patient)
+
+
 def test_identifiers_are_found_along_a_chain_of_merges_and_it_is_undone_from_its_end(world: World) -> None:
     orders = [booked(world, patient) for patient in ("P1", "P2", "P3")]
     before = {order: rows_of(world, owner(world, order)) for order in orders}

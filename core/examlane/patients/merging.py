@@ -124,6 +124,8 @@ def merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Actor
 
 def between(database: Database, keep: Identifier, merged: Identifier) -> int | None:
     """The merge that made one patient of the two, if it stands."""
+    if keep == merged:  # a later merge may have moved this one number
+        return None
     found: int | None = database.value(MERGED_BEFORE, keep.kind, keep.value, merged.kind, merged.value)
     return found
 

@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def hospital(opened: Any, database_url: str) -> Any:
+def hospital(database_url: str, opened: Any) -> Any:
     return opened(database_url)
 
 

@@ -39,7 +39,7 @@ KIND = "anaesthesia_assessment"
 
 
 @pytest.fixture
-def hospital(opened: Any, database_url: str) -> Any:
+def hospital(database_url: str, opened: Any) -> Any:
     return opened(database_url)
 
 
