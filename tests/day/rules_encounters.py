@@ -19,7 +19,8 @@ from tests.day.machine import PATIENTS, Day
 WAITING = frozenset({"awaiting_payment", "awaiting_release", "no_time", "pending", "restricted"})
 SEATED = frozenset({"booked", "tentative"})
 PLANNED = WAITING | SEATED
-OVER = frozenset({"cancelled", "no_show", "not_done", "fulfilled", "in_progress", "discharged"})
+WITHDRAWN = frozenset({"sent_back", "voided", "not_reissued", "reissued"})
+OVER = WITHDRAWN | {"cancelled", "no_show", "not_done", "fulfilled", "in_progress", "discharged"}
 
 
 class EncounterRules(Day):
@@ -80,11 +81,14 @@ class EncounterRules(Day):
     def leads_to(
         self, was: str, start: datetime | None, at: datetime | None, before: Standing, after: Standing
     ) -> frozenset[str]:
+        left = before.state != "discharged" and after.state == "discharged"
+        if was == "held" and (after.died or left):  # of the place only: the order is withdrawn already
+            return WITHDRAWN if after.died or (at and start and start >= at) else WITHDRAWN | {was}
         if after.died:
             return frozenset({was if was in OVER or was == "deceased" else "deceased"})
         if before.died:
             return PLANNED | {"discharged"} if was == "deceased" else frozenset({was})
-        if before.state != "discharged" and after.state == "discharged":
+        if left:
             if was in WAITING or (was in SEATED and (at is None or (start and start >= at))):
                 return frozenset({"discharged"}) if at else frozenset({"discharged", was})
             return frozenset({was})

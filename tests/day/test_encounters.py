@@ -11,6 +11,7 @@ import pytest
 
 from examlane import reporting
 from examlane.appointments import booking, changes, choosing, status
+from examlane.corrections import withdrawing
 from examlane.domain import EncounterClass, Sex
 from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.insight import invariants
@@ -247,6 +248,20 @@ def test_what_was_cancelled_before_the_discharge_stays_cancelled(world: World) -
     tell(world, "discharge")
     encounters.withdraw(world.hospital, "V-P1", "discharge", TESTER, reason="误操作")
     assert (world.item(key).appointment, world.item(key).reason) == (None, "cancelled")
+
+
+@pytest.mark.parametrize("event", ["discharge", "death"])
+def test_a_withdrawn_order_gives_its_place_back_and_still_says_why_it_was_withdrawn(world: World, event: str) -> None:
+    key = paid(world)
+    withdrawing.send_back(world.hospital, key.partition("/")[0], (), TESTER, reason="资料不全")
+    number = world.item(key).appointment
+    assert status.appointment(world.hospital, number).state == "held"
+
+    tell(world, event)
+    encounters.withdraw(world.hospital, "V-P1", event, TESTER, reason="误操作")
+
+    assert status.appointment(world.hospital, number).state == "cancelled"
+    assert (world.item(key).state, world.item(key).reason) == ("withdrawn", "sent_back")
 
 
 def test_a_converted_discharge_keeps_the_seat_until_it_is_paid(world: World) -> None:

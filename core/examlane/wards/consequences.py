@@ -25,14 +25,15 @@ FROM appointment a JOIN appointment_item ai ON ai.appointment_id = a.id AND (ai.
 JOIN order_item oi ON oi.id = ai.order_item_id JOIN exam_order o ON o.id = oi.order_id
 WHERE a.state IN ({OPEN_STATES}) AND """
 LEFT = ", ".join(f"'{reason}'" for reason in (*LEFT_TO_PEOPLE, "deceased"))
-STOP = f"""UPDATE order_item SET reason = ? WHERE state NOT IN ('cancelled', 'fulfilled', 'rejected')
+CLOSED_ITEMS = "'cancelled', 'fulfilled', 'withdrawn', 'replaced'"
+STOP = f"""UPDATE order_item SET reason = ? WHERE state NOT IN ({CLOSED_ITEMS}, 'rejected')
 AND reason NOT IN ({LEFT}) AND NOT EXISTS (SELECT 1 FROM appointment_item ai
 WHERE ai.order_item_id = order_item.id AND ai.active = 1) AND """
 OF_ENCOUNTER = "order_id IN (SELECT id FROM exam_order WHERE encounter_id = ?)"
 OF_DISCHARGED = """order_id IN (SELECT o.id FROM exam_order o JOIN encounter e ON e.id = o.encounter_id
 WHERE e.state = 'discharged')"""
 ITEMS_TO_RELEASE = f"""SELECT oi.id, oi.key, oi.release, oi.payment, i.attributes FROM order_item oi
-JOIN exam_item i ON i.id = oi.item_id WHERE oi.state NOT IN ('cancelled', 'fulfilled') AND oi.{OF_ENCOUNTER}
+JOIN exam_item i ON i.id = oi.item_id WHERE oi.state NOT IN ({CLOSED_ITEMS}) AND oi.{OF_ENCOUNTER}
 ORDER BY oi.id"""
 UNPAID_VISITS = (
     """SELECT DISTINCT a.id, a.version, a.state, a.start_at FROM appointment a
