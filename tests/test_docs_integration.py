@@ -262,7 +262,7 @@ def test_every_status_and_every_refusal_is_explained() -> None:
     assert {str(status) for status in problems.TITLES} <= shown
     package = Path(str(inspect.getfile(hookspecs))).parent
     source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
-    raised = set(re.findall(r"(?:Conflict|Refused)\(\s*\"(\w+)\"", source))
+    raised = set(re.findall(r"(?:Conflict|Refused|Objection)\(\s*\"(\w+)\"", source))
     assert {name for name in shown if not name.isdigit()} == raised
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -115,6 +116,16 @@ def opened(url: str, plugins: Mapping[str, Any] | None = None, **more: Any) -> I
     app = create_app(world.hospital, "for tests only")
     yield Site(world, app, secrets)
     world.hospital.close()
+
+
+@pytest.fixture
+def schemas() -> Path:
+    """The folder of the national standard's schemas, which are not ours to ship."""
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "hip"
+    folder = Path(os.environ.get("EXAMLANE_HIP_SCHEMAS") or beside)
+    if not folder.is_dir():
+        pytest.skip("the standard's schemas are not here: set EXAMLANE_HIP_SCHEMAS to the folder of its <action>.xsd")
+    return folder
 
 
 @pytest.fixture

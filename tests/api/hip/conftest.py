@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +32,6 @@ from examlane_api.hip.outbound.reading import Form, FormItem, Head, Named
 from examlane_api.hip.profiles import Profile
 from tests.api.hip.platforms import FakePlatform
 
-SHARED = os.environ.get("EXAMLANE_SHARED_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data"
-SCHEMAS = Path(SHARED) / "hip"
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 V3 = "urn:hl7-org:v3"
@@ -199,13 +196,6 @@ def profile() -> Profile:
 @pytest.fixture
 def make_profile() -> Callable[..., Profile]:
     return example
-
-
-@pytest.fixture
-def schemas() -> Path:
-    if not SCHEMAS.is_dir():
-        pytest.skip(f"the standard's schemas are not here: {SCHEMAS}")
-    return SCHEMAS
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from examlane_api.cli import cli
 from examlane_api.sandbox.hospital import read_shown
 from examlane_api.sandbox.system import System
 
-SHARED = os.environ.get("EXAMLANE_SHARED_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data"
-SCHEMAS = Path(SHARED) / "hip"
 COMMAND = (sys.executable, "-m", "examlane_api.cli", "sandbox")
 
 
@@ -121,9 +119,8 @@ def test_a_refused_message_ends_with_1(trial: object) -> None:
     assert (result.exit_code, "404" in result.output) == (1, True)
 
 
-@pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the standard's schemas are not here")
-def test_with_schemas_every_document_is_validated_both_ways(tmp_path: Path) -> None:
-    with started(tmp_path, "--schemas", str(SCHEMAS)):
+def test_with_schemas_every_document_is_validated_both_ways(tmp_path: Path, schemas: Path) -> None:
+    with started(tmp_path, "--schemas", str(schemas)):
         steer(tmp_path, "send", "order", "number=1001", "--hip")
         steer(tmp_path, "send", "payment", "order=1001", "--hip")
         told, ends = "", time.monotonic() + 60
