@@ -30,6 +30,7 @@ from examlane.testing import TESTER, World, small_hospital
 ITEMS = ("US-THYROID", "US-HEART", "CT-HEAD")
 PATIENTS = ("P1", "P2", "P3")
 REPEATED = {"confirmed": ("core.repeated_order",), "confirm_reason": "复查"}
+WITHDRAWN = frozenset({"sent_back", "voided", "not_reissued", "reissued"})
 HERE = frozenset({"checked_in", "called", "called_absent", "deferred", "in_progress"})
 
 

@@ -14,12 +14,11 @@ from examlane.testing import TESTER
 from examlane.wards import encounters, ward_list
 from examlane.wards.consequences import Standing
 from examlane.wards.encounters import KINDS, EncounterReport
-from tests.day.machine import PATIENTS, Day
+from tests.day.machine import PATIENTS, WITHDRAWN, Day
 
 WAITING = frozenset({"awaiting_payment", "awaiting_release", "no_time", "pending", "restricted"})
 SEATED = frozenset({"booked", "tentative"})
 PLANNED = WAITING | SEATED
-WITHDRAWN = frozenset({"sent_back", "voided", "not_reissued", "reissued"})
 OVER = WITHDRAWN | {"cancelled", "no_show", "not_done", "fulfilled", "in_progress", "discharged"}
 
 

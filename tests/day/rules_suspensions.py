@@ -13,7 +13,7 @@ from examlane.errors import InvalidInput
 from examlane.replanning import closing, suspensions
 from examlane.replanning.closing import Asked
 from examlane.testing import TESTER
-from tests.day.machine import HERE, Day
+from tests.day.machine import HERE, WITHDRAWN, Day
 
 
 class Suspending(Day):
@@ -61,3 +61,5 @@ class Suspending(Day):
         for item in self.model.values():
             if "booked" in item.stands and not item.stands & HERE:
                 item.stands = item.stands | {"suspended"}
+            if item.stands == {"held"}:  # a place of an order that is withdrawn is kept no longer
+                item.stands = item.stands | WITHDRAWN

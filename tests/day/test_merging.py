@@ -229,6 +229,17 @@ def test_the_promise_notices_an_overlap_that_no_open_task_names(world: World, ta
     world.database.rows("UPDATE merge_overlap SET first_id = (SELECT min(id) FROM appointment) RETURNING id")
 
 
+def test_an_exam_that_is_done_overlaps_nothing_that_the_desk_could_still_move(world: World) -> None:
+    """As when a no-show of a merged patient, whose task had ended with it, turns out to have been examined."""
+    first, _ = overlapping(world)
+    join(world, "P1", "P2")
+    world.database.rows("UPDATE desk_task SET closed_at = 1800000000 WHERE code = 'merge_overlap' RETURNING id")
+    assert broken(world) == ["patient_overlap"]
+
+    changes.execution(world.hospital, number(world, first), "finished", TESTER)
+    assert broken(world) == []
+
+
 def test_what_came_to_the_others_encounter_meanwhile_goes_back_with_it_and_the_rest_stays(world: World) -> None:
     first, second = booked(world, "P1"), booked(world, "P2")
     before = world.item(f"{second}/1")

@@ -204,8 +204,8 @@ JOIN order_item oi ON oi.id = i.order_item_id WHERE i.active = 1 AND oi.patient_
     Invariant(
         "patient_overlap",
         Text(
-            "同一患者的检查时间不重叠，合并患者造成且待人工处理的除外",
-            "no two visits of one patient overlap, except where patients were merged and the desk has the pair as a task",
+            "同一患者的检查时间不重叠，合并患者造成且待人工处理或已完成的除外",
+            "no two visits of one patient overlap, unless merged: then the desk has the pair as a task, or one is done",
         ),
         f"""SELECT a.number || ' ' || b.number FROM appointment a
 JOIN appointment b ON b.patient_id = a.patient_id AND b.id > a.id AND b.start_at < a.end_at AND a.start_at < b.end_at
@@ -213,7 +213,10 @@ WHERE a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND a.mode = 'slot' AND 
 (SELECT 1 FROM appointment_segment f JOIN appointment_segment g ON g.start_at < f.end_at AND f.start_at < g.end_at
 WHERE f.appointment_id = a.id AND g.appointment_id = b.id)
 AND NOT EXISTS (SELECT 1 FROM merge_overlap m JOIN desk_task t ON t.id = m.task_id AND t.closed_at IS NULL
-WHERE m.first_id = a.id AND m.second_id = b.id)""",
+WHERE m.first_id = a.id AND m.second_id = b.id)
+AND NOT ('fulfilled' IN (a.state, b.state) AND EXISTS (SELECT 1 FROM patient_merge_row r
+JOIN patient_merge m ON m.id = r.merge_id AND m.undone_at IS NULL
+WHERE r.of_table = 'appointment.patient_id' AND r.of_row IN (a.id, b.id)))""",
     ),
     Invariant(
         "visit_times",
