@@ -28,6 +28,10 @@ class PeopleRules(Day):
     def known(self, patient: str) -> bool:
         return patients.find(self.hospital.database, [card(patient)]) is not None
 
+    def died(self, patient: str) -> bool:
+        key = patients.get(self.hospital.database, card(patient))
+        return self.hospital.database.value("SELECT died_at FROM patient WHERE id = ?", key) is not None
+
     def settled_again(self) -> None:
         for item in self.model.values():
             if "no_time" in item.stands:
@@ -36,8 +40,11 @@ class PeopleRules(Day):
     @rule(keep=st.sampled_from(PATIENTS), gone=st.sampled_from(PATIENTS))
     def merge(self, keep: str, gone: str) -> None:
         assume(keep != gone and self.known(keep) and self.known(gone))
-        found = merging.merge(self.hospital, card(keep), card(gone), TESTER)
-        assert found.state == "merged"
+        only_one_died = self.died(keep) != self.died(gone)
+        if self.refused(lambda: merging.merge(self.hospital, card(keep), card(gone), TESTER)):
+            assert only_one_died
+        else:
+            assert len({patients.get(self.hospital.database, card(each)) for each in (keep, gone)}) == 1
         self.settled_again()
 
     @rule()

@@ -27,6 +27,8 @@ from examlane.storage.ledger import DeskTask
 from examlane.storage.models import Patient, PatientFact
 from examlane.storage.tables import TABLES
 from examlane.testing import TESTER, World, require, small_hospital
+from examlane.wards import encounters
+from examlane.wards.encounters import EncounterReport
 from examlane.worker import turn
 from tests.day.test_reissued_orders import MORE, Merging, claims, theirs
 
@@ -196,6 +198,35 @@ def test_identifiers_are_found_along_a_chain_of_merges_and_it_is_undone_from_its
         after = rows_of(world, owner(world, order))
         after.pop("desk_task.patient_id", None)
         assert after == before[order]
+
+
+@pytest.mark.parametrize(("kept", "other"), [("P1", "P2"), ("P2", "P1")])
+def test_who_has_died_is_not_merged_with_somebody_whose_exams_are_open(world: World, kept: str, other: str) -> None:
+    first, _ = booked(world, "P1"), booked(world, "P2")
+    death = EncounterReport("V-P2", "death", world.clock.now())
+    encounters.report(world.hospital, death, TESTER)
+
+    with pytest.raises(Refused, match="has died"):
+        join(world, kept, other)
+    assert world.item(f"{first}/1").appointment_state == "booked"
+    assert world.database.value("SELECT count(*) FROM patient_merge") == 0
+
+
+def test_merged_with_one_who_has_died_he_has_died_too_and_lives_again_when_it_is_undone(world: World) -> None:
+    first = booked(world, "P1")
+    booked(world, "P2")
+    changes.cancel(world.hospital, number(world, first), TESTER, reason="改期")
+    world.database.rows("UPDATE order_item SET state = 'cancelled' WHERE key = ? RETURNING id", f"{first}/1")
+    encounters.report(world.hospital, EncounterReport("V-P2", "death", world.clock.now()), TESTER)
+    died = "SELECT died_at FROM patient WHERE id = ?"
+    kept = patients.get(world.database, card("P1"))
+
+    found = join(world, "P1", "P2")
+    assert world.database.value(died, kept) is not None
+
+    merging.undo(world.hospital, found.id, TESTER)
+    assert world.database.value(died, kept) is None
+    assert world.database.value(died, patients.get(world.database, card("P2"))) is not None
 
 
 def test_visits_that_overlap_since_are_one_task_a_pair_until_one_of_them_is_moved(world: World) -> None:

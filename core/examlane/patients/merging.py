@@ -31,16 +31,24 @@ from examlane.storage.tables import TABLES
 
 SAME_PATIENT = Text("两个标识属于同一患者", "both identifiers belong to the same patient")
 MERGED_FURTHER = Text("该患者已再次合并，请先撤销后一次合并", "the patient was merged again since: undo that merge first")
+ONE_HAS_DIED = Text(
+    "一份档案登记为已死亡，另一份还有未完成的检查，请先核实",
+    "one record says that the patient has died, and the other has exams open: verify first",
+)
 NOT_THEIRS: tuple[type[Table], ...] = (PatientMerge, PossibleDuplicate, BookingDue)
 """What is not linked to the other patient: which records there were, and a plan that is due for either."""
 BELONGINGS: tuple[type[Table], ...] = (Encounter, Order, OrderItem, Appointment)
 """Of whom these are, their orders, items, visits and tasks are too."""
-UNKNOWN = {"name": "", "sex": "unknown", "birth_date": None, "phone": "", "region": ""}
+UNKNOWN = {"name": "", "sex": "unknown", "birth_date": None, "phone": "", "region": "", "died_at": None}
 MERGED_BEFORE = """SELECT max(m.id) FROM patient_merge m WHERE m.undone_at IS NULL AND 1 = (SELECT count(*)
 FROM patient_merge_row r JOIN patient_identifier i ON r.of_table = 'patient_identifier.patient_id' AND r.of_row = i.id
 WHERE r.merge_id = m.id AND ((i.kind = ? AND i.value = ?) OR (i.kind = ? AND i.value = ?)))"""
 MERGE = "SELECT id, kept_id, merged_id, filled, undone_at FROM patient_merge WHERE id = ?"
+OPEN_STATES = ", ".join(f"'{state}'" for state in sorted(states.ACTIVE))
 KEEPING = ", ".join(f"'{state}'" for state in sorted(states.ACTIVE | {"fulfilled"}))
+OPEN = f"""SELECT 1 FROM patient p WHERE p.id = ? AND p.died_at IS NULL AND (EXISTS (SELECT 1 FROM order_item i
+WHERE i.patient_id = p.id AND i.state NOT IN ('cancelled', 'fulfilled', 'withdrawn', 'replaced')) OR EXISTS
+(SELECT 1 FROM appointment a WHERE a.patient_id = p.id AND a.state IN ({OPEN_STATES})))"""
 OVERLAPS = f"""SELECT a.id, b.id, a.number, b.number, a.department FROM appointment a
 JOIN appointment b ON b.patient_id = a.patient_id AND b.id > a.id AND b.start_at < a.end_at AND a.start_at < b.end_at
 WHERE a.patient_id = ? AND a.state IN ({KEEPING}) AND b.state IN ({KEEPING}) AND EXISTS
@@ -115,7 +123,7 @@ def merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Actor
     """Link everything of one patient to another; what the kept one is known by and booked for stays as it is.
 
     Asked again, or the other way round, it answers the same merge. Raises `NotFound` for an unknown identifier, and
-    `Refused` when both were one patient from the start.
+    `Refused` when both were one patient from the start, or one has died and the other has exams open.
     """
     number = hospital.database.write(partial(_merge, hospital, keep, merged, actor, key))
     booking.settle(hospital, _row(hospital.database, number)[1], actor)
@@ -203,6 +211,7 @@ def _merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Acto
             raise Refused("same_patient", SAME_PATIENT, "/merge")
         receipts.keep(database, key, "merge", str(before), now)
         return before
+    _not_only_one_may_have_died(database, (kept, gone))
     filled = _fill(database, kept, gone)
     number = database.insert(
         PatientMerge, kept=kept, merged=gone, filled=dump(filled), actor=actor.name, channel=actor.channel, merged_at=now
@@ -218,6 +227,13 @@ def _merge(hospital: Hospital, keep: Identifier, merged: Identifier, actor: Acto
     _name_overlaps(hospital, kept)
     _tell(database, "patient.merged", number, kept, moved, actor, now)
     return number
+
+
+def _not_only_one_may_have_died(database: Database, both: Sequence[int]) -> None:
+    """No death may end the exams of somebody who lives, and nobody who has died may be booked."""
+    died = [each for each in both if database.value("SELECT died_at FROM patient WHERE id = ?", each) is not None]
+    if died and any(database.row(OPEN, each) for each in both):
+        raise Refused("one_has_died", ONE_HAS_DIED, "/merge")
 
 
 def _fill(database: Database, kept: int, gone: int) -> dict[str, str]:
