@@ -95,4 +95,6 @@ class EncounterRules(Day):
             return PLANNED if after.state != "discharged" else frozenset({was})
         if was in SEATED:
             return SEATED
+        if was == "refund_requested":  # an inpatient's exam waits for his ward as well
+            return frozenset({was, "awaiting_release"})
         return PLANNED if was in WAITING else frozenset({was})

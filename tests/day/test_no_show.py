@@ -17,6 +17,8 @@ from examlane.capacity import policy
 from examlane.errors import Conflict, InvalidInput, NotFound, Refused
 from examlane.insight import invariants
 from examlane.records.receipts import request_key
+from examlane.replanning import closing, suspensions
+from examlane.replanning.closing import Asked
 from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
 from examlane.testing import TESTER, World, small_hospital
@@ -356,6 +358,24 @@ def test_what_is_no_no_show_cannot_be_withdrawn(world: World) -> None:
     with pytest.raises(NotFound):
         noshow.withdraw(world.hospital, "NONE", TESTER, reason="-")
     assert now(world, visit.number).version == visit.version
+
+
+def test_whose_device_was_closed_meanwhile_gets_another_time(world: World) -> None:
+    visit = booked(world)
+    noshow.mark(world.hospital, visit.number, TESTER)
+    held = world.database.value(
+        "SELECT r.code FROM claim c JOIN resource r ON r.id = c.resource_id JOIN appointment a ON a.id = c.appointment_id "
+        "WHERE a.number = ? AND c.released_at IS NULL",
+        visit.number,
+    )
+    asked = Asked("device_down", "检修", held, since=world.clock.now(), until=visit.ends_at + timedelta(hours=1))
+    suspensions.apply(world.hospital, closing.plan(world.hospital, asked), TESTER)
+
+    (item,) = noshow.withdraw(world.hospital, visit.number, TESTER, reason="误判")
+
+    assert now(world, visit.number).state == "cancelled"
+    assert item.appointment is not None
+    assert (item.appointment.state, item.appointment.number != visit.number) == ("booked", True)
 
 
 def test_a_withdrawal_does_not_touch_what_was_booked_anew_by_hand(world: World, house: House) -> None:

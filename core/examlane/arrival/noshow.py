@@ -26,7 +26,8 @@ from examlane.storage.fields import dump, epoch
 
 DUE = """SELECT number FROM appointment WHERE state = 'booked' AND mode <> 'external' AND department = ? AND end_at <= ?
 ORDER BY end_at LIMIT ?"""
-HELD = "SELECT count(*) FROM claim WHERE appointment_id = ? AND released_at IS NULL"
+HELD = """SELECT count(*) FROM claim c JOIN slot s ON s.id = c.slot_id
+WHERE c.appointment_id = ? AND c.released_at IS NULL HAVING max(s.closed) = 0"""
 ELSEWHERE = """SELECT count(*) FROM appointment_item mine JOIN appointment_item other
 ON other.order_item_id = mine.order_item_id AND other.session = mine.session AND other.active = 1
 AND other.appointment_id <> mine.appointment_id WHERE mine.appointment_id = ?"""
