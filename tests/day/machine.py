@@ -25,6 +25,8 @@ from examlane.appointments import booking, changes, choosing
 from examlane.arrival import noshow
 from examlane.errors import InvalidInput, NotFound, Refused
 from examlane.insight import invariants
+from examlane.orders import patients
+from examlane.orders.patients import Identifier
 from examlane.testing import TESTER, World, small_hospital
 
 ITEMS = ("US-THYROID", "US-HEART", "CT-HEAD")
@@ -106,6 +108,11 @@ class Day(RuleBasedStateMachine):
     def moves(self, items: list[Expected], *stands: str) -> None:
         for each in items:
             each.stands = frozenset(stands)
+
+    def one_person(self, one: str, other: str) -> bool:
+        """Whether two cards are one patient's by now."""
+        found = [patients.find(self.hospital.database, [Identifier("card", each)]) for each in (one, other)]
+        return found[0] == found[1]
 
     def refused(self, act: Callable[[], Any]) -> bool:
         """Whether a command is refused, as a person may foresee; anything else that is raised fails the test."""

@@ -11,7 +11,6 @@ from hypothesis.stateful import invariant, rule
 from examlane.arrival import calling, executing, queue, walkin
 from examlane.arrival.executing import ExecutionReport
 from examlane.errors import Conflict
-from examlane.orders import patients
 from examlane.orders.patients import Identifier
 from examlane.testing import TESTER
 from tests.day.machine import PATIENTS, Day, Expected
@@ -109,11 +108,6 @@ class ArrivalRules(Day):
 
     def of(self, number: str) -> list[Expected]:
         return [each for each in self.model.values() if self.world.item(each.key).appointment == number]
-
-    def one_person(self, one: str, other: str) -> bool:
-        """Whether two cards are one patient's by now."""
-        found = [patients.find(self.hospital.database, [Identifier("card", each)]) for each in (one, other)]
-        return found[0] == found[1]
 
     def group(self, number: str) -> str:
         return str(

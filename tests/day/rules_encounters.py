@@ -18,7 +18,8 @@ from tests.day.machine import PATIENTS, WITHDRAWN, Day
 
 WAITING = frozenset({"awaiting_payment", "awaiting_release", "no_time", "pending", "restricted"})
 SEATED = frozenset({"booked", "tentative"})
-PLANNED = WAITING | SEATED
+REFUND = "refund_requested"
+PLANNED = WAITING | SEATED | {REFUND}
 OVER = WITHDRAWN | {"cancelled", "no_show", "not_done", "fulfilled", "in_progress", "discharged"}
 
 
@@ -73,7 +74,7 @@ class EncounterRules(Day):
             return
         after = self.standing(patient)
         for item in self.model.values():
-            if item.patient == patient:
+            if item.patient == patient or (before.died != after.died and self.one_person(item.patient, patient)):
                 (was,) = item.stands
                 item.stands = self.leads_to(was, starts[item.key], at, before, after)
 
@@ -88,13 +89,13 @@ class EncounterRules(Day):
         if before.died:
             return PLANNED | {"discharged"} if was == "deceased" else frozenset({was})
         if left:
-            if was in WAITING or (was in SEATED and (at is None or (start and start >= at))):
+            if was in WAITING | {REFUND} or (was in SEATED and (at is None or (start and start >= at))):
                 return frozenset({"discharged"}) if at else frozenset({"discharged", was})
             return frozenset({was})
         if was == "discharged":
             return PLANNED if after.state != "discharged" else frozenset({was})
         if was in SEATED:
             return SEATED
-        if was == "refund_requested":  # an inpatient's exam waits for his ward as well
+        if was == REFUND:  # an inpatient's exam waits for his ward as well
             return frozenset({was, "awaiting_release"})
         return PLANNED if was in WAITING else frozenset({was})

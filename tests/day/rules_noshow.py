@@ -39,7 +39,7 @@ class NoShowRules(Day):
         items = self.together(item)
         if self.refused(lambda: noshow.withdraw(self.hospital, self.number(item), TESTER, reason="误判", here=here)):
             return
-        self.moves(items, *(["checked_in"] if here else ["booked", "no_time", "restricted"]))
+        self.moves(items, *(["checked_in"] if here else ["booked", "no_time", "restricted", "deceased"]))
         self.others_may_be_booked()
 
     @rule(data=st.data())

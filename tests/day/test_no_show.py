@@ -22,6 +22,8 @@ from examlane.replanning.closing import Asked
 from examlane.storage.exchange import Peer
 from examlane.storage.fields import epoch
 from examlane.testing import TESTER, World, small_hospital
+from examlane.wards import encounters
+from examlane.wards.encounters import EncounterReport
 
 
 class House:
@@ -358,6 +360,18 @@ def test_what_is_no_no_show_cannot_be_withdrawn(world: World) -> None:
     with pytest.raises(NotFound):
         noshow.withdraw(world.hospital, "NONE", TESTER, reason="-")
     assert now(world, visit.number).version == visit.version
+
+
+def test_who_has_died_meanwhile_gets_no_time_back_and_is_not_checked_in(world: World) -> None:
+    visit = booked(world)
+    noshow.mark(world.hospital, visit.number, TESTER)
+    encounters.report(world.hospital, EncounterReport("V-P1", "death", world.clock.now()), TESTER)
+
+    with pytest.raises(Conflict, match="no longer arranged"):
+        noshow.withdraw(world.hospital, visit.number, TESTER, reason="误判", here=True)
+    noshow.withdraw(world.hospital, visit.number, TESTER, reason="误判")
+
+    assert now(world, visit.number).state == "cancelled"
 
 
 def test_whose_device_was_closed_meanwhile_gets_another_time(world: World) -> None:

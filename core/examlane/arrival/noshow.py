@@ -26,6 +26,7 @@ from examlane.storage.fields import dump, epoch
 
 DUE = """SELECT number FROM appointment WHERE state = 'booked' AND mode <> 'external' AND department = ? AND end_at <= ?
 ORDER BY end_at LIMIT ?"""
+LIVES = "SELECT 1 FROM patient WHERE id = ? AND died_at IS NULL"
 HELD = """SELECT count(*) FROM claim c JOIN slot s ON s.id = c.slot_id
 WHERE c.appointment_id = ? AND c.released_at IS NULL HAVING max(s.closed) = 0"""
 ELSEWHERE = """SELECT count(*) FROM appointment_item mine JOIN appointment_item other
@@ -180,7 +181,7 @@ def _withdrawn(
         patients.bump(database, current.patient, seen)
         return _back_in(hospital, current, "checked_in", actor, why, "{}")
     patients.touch(database, current.patient)
-    to_come = current.ends_at + grace(hospital, current.department) > now
+    to_come = database.row(LIVES, current.patient) and current.ends_at + grace(hospital, current.department) > now
     if to_come and database.value(HELD, current.id) and not database.value(OVERLAPPING, current.id):
         return _back_in(hospital, current, "booked", actor, why, "{}")
     visits.change_state(database, current.id, current.version, current.state, "cancelled", actor, now, reason=why)

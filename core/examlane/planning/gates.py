@@ -12,6 +12,7 @@ from examlane.hospital import Hospital
 from examlane.orders import snapshot
 from examlane.orders.snapshot import Snapshot
 from examlane.planning.planner import Planner
+from examlane.reasons import text
 
 STARTING = frozenset({"called", "in_progress"})
 GUARDED = STARTING | {"booked", "checked_in"}
@@ -21,10 +22,12 @@ GUARDED = STARTING | {"booked", "checked_in"}
 def must_be_open(hospital: Hospital, patient: int, items: Collection[str], after: str) -> int:
     """Ask the gates of a visit's items anew; returns the patient's version that was looked at.
 
-    Raises `Conflict` with the reason when a gate stops the patient.
+    Raises `Conflict` with the reason when a gate stops the patient, or his death.
     """
     now = hospital.clock.now()
     state = snapshot.read(hospital.database, hospital.catalogues, patient, now)
+    if state.died:
+        raise Conflict("deceased", text("deceased"))
     found = _ask(hospital, state, items, now)
     if closed := objections(found):
         raise Conflict.by(closed)
