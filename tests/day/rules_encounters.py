@@ -85,6 +85,8 @@ class EncounterRules(Day):
         if was == "held" and (after.died or left):  # of the place only: the order is withdrawn already
             return WITHDRAWN if after.died or (at and start and start >= at) else WITHDRAWN | {was}
         if after.died:
+            if was == "discharged":  # admitted again, on paper
+                return frozenset({was, "deceased"})
             return frozenset({was if was in OVER or was == "deceased" else "deceased"})
         if before.died:
             return PLANNED | {"discharged"} if was == "deceased" else frozenset({was})
