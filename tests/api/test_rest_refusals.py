@@ -88,6 +88,21 @@ def test_an_item_that_a_rule_rejected_names_the_rule_and_its_words(site: Site) -
     assert against == [("/items/0", "rejected", "contrast.metformin")]
 
 
+def test_an_item_that_is_over_or_another_patients_is_not_left_out_in_silence(site: Site) -> None:
+    cancelled, done = site.booked("O1", patient="P1")["number"], site.booked("O2", "CT-HEAD", patient="P1")["number"]
+    site.post(f"/appointments/{cancelled}/cancel", {"reason": "改期"})
+    for state in ("started", "finished"):
+        site.post(f"/appointments/{done}/execution", {"state": state})
+    site.booked("O3", patient="P3")
+    before = site.counts()
+
+    for path in ("/appointments", "/holds"):
+        answer, against = refused(site, path, items=["O1/1", "O2/1", "O3/1"])
+        assert answer["code"] == "not_bookable"
+        assert against == [("/items/1", "not_bookable", ""), ("/items/2", "not_bookable", "")]
+    assert site.counts() == before
+
+
 def test_a_time_too_near_to_another_exam_names_the_rule_and_its_words(site: Site) -> None:
     first = site.booked("O1", patient="P1")
     second = site.booked("O2", "CT-HEAD", patient="P1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,9 +77,10 @@ def choose(
     planner = Planner(hospital, state, hospital.clock.now())
     own = tuple(item for item in state.items if item.key in keys)
     plan = Plan(state, [verdict for verdict in planner.judge.verdicts(state) if verdict.item in own])
-    if not own:
-        _say_what_stopped(hospital, patient, keys)
-    _must_be_bookable(plan, own, () if current else keys, desk=desk)
+    places = {} if current else {key: f"/items/{index}" for index, key in enumerate(keys)}
+    missing = set(keys) - {item.key for item in own}
+    absent = _absent(hospital, patient, missing, places) if missing and not (current and own) else []
+    _must_be_bookable(plan, own, places, absent, desk=desk)
     visit = _visit(planner, plan, own, arrived or prepared)
     return Choice(planner, plan, visit, own, current)
 
@@ -99,16 +100,17 @@ def patient_of(hospital: Hospital, keys: Sequence[str]) -> int:
     return int(hospital.database.value("SELECT patient_id FROM order_item WHERE key = ?", keys[0]))
 
 
-def _say_what_stopped(hospital: Hospital, patient: int, keys: Sequence[str]) -> None:
-    """Raise `Refused` in the words of the rules that stopped items, if some did."""
-    found = [
-        objection
+def _absent(hospital: Hospital, patient: int, missing: Set[str], places: Mapping[str, str]) -> list[Objection]:
+    """What keeps items from a time that are not open: a rule stopped them, they are over, or they are another patient's."""
+    stopped = {
+        item.key: _stopped(item, places.get(item.key, ""))
         for item in status.of_patient(hospital, patient)
-        if item.key in keys and item.state in STOPPED
-        for objection in _stopped(item, f"/items/{keys.index(item.key)}")
+        if item.key in missing and item.state in STOPPED
+    }
+    over = [
+        Objection("not_bookable", NOT_BOOKABLE, place) for key, place in places.items() if key in missing - stopped.keys()
     ]
-    if found:
-        raise Refused.by(found)
+    return [*(each for said in stopped.values() for each in said), *over]
 
 
 def _stopped(item: ItemStatus, pointer: str) -> list[Objection]:
@@ -120,18 +122,19 @@ def _stopped(item: ItemStatus, pointer: str) -> list[Objection]:
     return said or [Objection(item.state, item.message, pointer)]
 
 
-def _must_be_bookable(plan: Plan, items: Sequence[OpenItem], named: Sequence[str], *, desk: bool) -> None:
-    """Raise `Refused` with everything that keeps the items from a time; `named` by their keys, or of a visit that moves."""
-    if not items or plan.snapshot.died:
+def _must_be_bookable(
+    plan: Plan, items: Sequence[OpenItem], places: Mapping[str, str], absent: Sequence[Objection], *, desk: bool
+) -> None:
+    """Raise `Refused` with everything that keeps items from a time; `places` of those named, none of a visit that moves."""
+    if plan.snapshot.died or not (items or absent):
         raise Conflict("not_bookable", NOT_BOOKABLE, "/items")
-    if named and not desk and at_the_desk_only(plan.snapshot, items):
+    if places and not desk and at_the_desk_only(plan.snapshot, items):
         raise Refused("restricted", text("restricted"), "/items")
-    places = {key: f"/items/{index}" for index, key in enumerate(named)}
-    found = [each for verdict in plan.verdicts for each in _against(verdict, places.get(verdict.item.key, ""))]
-    if found:
+    against = (each for verdict in plan.verdicts for each in _against(verdict, places.get(verdict.item.key, "")))
+    if found := [*absent, *against]:
         raise Refused.by(found)
     for verdict in plan.verdicts:
-        if verdict.item.appointment is not None and named:
+        if verdict.item.appointment is not None and places:
             raise Conflict("already_booked", ALREADY_BOOKED, places[verdict.item.key])
 
 
